@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The virtual local APIC: xAPIC page and x2APIC MSRs, priorities, IPIs, timer (SDM 3A "APIC").
+//
+// All functions run on the VP's owner processor unless they say otherwise. Registers live in
+// vp->apic_page with the layout of the memory-mapped APIC, which is also the virtual-APIC page when the
+// processor virtualizes the APIC (virt_caps.apicv).
+#ifndef ARCH_VLAPIC_H
+#define ARCH_VLAPIC_H
+
+#include "hv/vp.h"
+
+void vlapic_init(struct vp *vp);  // power-on state
+void vlapic_reset(struct vp *vp); // INIT: as power-on but keeps the APIC id and base
+
+// Accesses by the guest. Return false: #GP(0) (x2APIC rules). Offsets as in the xAPIC page.
+MUST_CHECK bool vlapic_read(struct vp *vp, uint32_t offset, uint64_t *value);
+MUST_CHECK bool vlapic_write(struct vp *vp, uint32_t offset, uint64_t value);
+MUST_CHECK bool vlapic_read_msr(struct vp *vp, uint32_t msr, uint64_t *value);  // 0x800..0x8ff
+MUST_CHECK bool vlapic_write_msr(struct vp *vp, uint32_t msr, uint64_t value);
+MUST_CHECK bool vlapic_set_base(struct vp *vp, uint64_t value); // IA32_APIC_BASE
+
+// Takes posted vectors (vp->pir) into IRR. Called before each entry when VP_REQ_INTERRUPT is set.
+void vlapic_sync(struct vp *vp);
+// Highest vector above the processor priority, or -1.
+int vlapic_pending(struct vp *vp);
+void vlapic_accept(struct vp *vp, uint8_t vector); // IRR -> ISR: it is being injected
+void vlapic_eoi(struct vp *vp);
+bool vlapic_has_pending(const struct vp *vp); // any CPU, approximate: would an HLT end now?
+
+// Fires what has expired by `now` (host TSC); returns the next deadline or ~0.
+uint64_t vlapic_timer_expire(struct vp *vp, uint64_t now);
+
+// Sends an interrupt into a partition, from any CPU: used by IPIs, HvCallAssertVirtualInterrupt, MSIs.
+// delivery: 0 fixed, 1 lowest priority, 4 NMI, 5 INIT, 6 SIPI. Returns the number of VPs that got it.
+unsigned vlapic_deliver(struct partition *p, struct vp *sender, uint64_t destination, bool logical,
+                        unsigned shorthand, unsigned delivery, uint8_t vector, bool level);
+
+// Exit handlers (rows of the exit table in hv/exit.c).
+enum vp_action vlapic_exit_mmio(struct vp *vp); // EXIT_GPA_FAULT on the APIC page, EXIT_APIC_ACCESS
+enum vp_action vlapic_exit_write(struct vp *vp); // EXIT_APIC_WRITE
+enum vp_action vlapic_exit_eoi(struct vp *vp);   // EXIT_APIC_EOI
+
+// Called by vlapic_eoi() for vectors in apic.eoi_notify (hv/interrupt.c).
+void hv_apic_eoi(struct vp *vp, uint8_t vector);
+
+#endif

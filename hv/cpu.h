@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Physical processors: per-processor data, locks, calls to another processor, host time.
+#ifndef HV_CPU_H
+#define HV_CPU_H
+
+#include <keelson/types.h>
+
+#define HV_MAX_CPUS 64
+
+struct vp;
+
+struct cpu {
+    struct cpu *self; // GS:0
+    uint32_t index;
+    uint32_t apic_id;
+    struct vp *current; // VP loaded here, or NULL
+    bool online;
+    uint8_t *stack_top;
+    void *arch; // arch/x86: GDT, TSS, VMXON region or host save area
+
+    // calls from other processors (cpu_call)
+    struct cpu_call *calls; // (a) list
+    // scheduler and timers (hv/sched.c)
+    struct sched_cpu *sched;
+    uint64_t idle_tsc;
+    uint64_t armed_deadline; // what the local APIC timer is programmed to; ~0 none
+};
+
+extern struct cpu cpus[HV_MAX_CPUS];
+extern uint32_t cpu_count;
+
+static inline struct cpu *this_cpu(void)
+{
+    struct cpu *c;
+
+    __asm__("mov %%gs:0, %0" : "=r"(c));
+    return c;
+}
+
+// Runs fn(arg) on processor `index` with interrupts off and waits for it; runs it directly if that is this
+// one. fn must be short and may not take the hypervisor lock. While waiting this processor serves calls
+// itself, so two processors can call each other.
+void cpu_call(uint32_t index, void (*fn)(void *), void *arg);
+void cpu_call_all(void (*fn)(void *), void *arg); // every online processor, this one included
+void cpu_serve_calls(void);
+
+// Sends the kick IPI: the target leaves guest mode or its idle loop and looks at its work.
+void cpu_kick(uint32_t index);
+
+// --- provided by arch/x86 (see arch/x86/host.h for the rest) ---
+uint64_t host_tsc(void);
+extern uint64_t host_tsc_hz;
+void host_timer_arm(uint64_t deadline_tsc); // one shot on this processor; ~0 disarms
+// Opens the interrupt window for a moment so that pending physical interrupts are taken through the IDT.
+void host_interrupt_window(void);
+// Waits with interrupts enabled until one arrives (STI;HLT); returns with interrupts off.
+void host_halt(void);
+
+// --- the hypervisor lock: everything about partitions, GPA spaces and frames ---
+void hv_lock(void); // serves cpu_call()s while waiting
+void hv_unlock(void);
+
+typedef struct {
+    uint32_t next, owner;
+} spinlock_t;
+void spin_lock(spinlock_t *l); // short sections; no calls to other processors inside
+void spin_unlock(spinlock_t *l);
+
+// --- log and failure (hv/log.c) ---
+enum log_level { LOG_ERROR, LOG_NOTICE, LOG_WARN, LOG_INFO, LOG_DEBUG };
+void log_msg(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3); // one line, no newline
+#define LOGE(...) log_msg(LOG_ERROR, __VA_ARGS__)
+#define LOGN(...) log_msg(LOG_NOTICE, __VA_ARGS__)
+#define LOGW(...) log_msg(LOG_WARN, __VA_ARGS__)
+#define LOGI(...) log_msg(LOG_INFO, __VA_ARGS__)
+#define LOGD(...) log_msg(LOG_DEBUG, __VA_ARGS__)
+void panic(const char *fmt, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));
+#define ASSERT(cond)                                                                               \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            panic("%s:%d: %s", __FILE__, __LINE__, #cond);                                         \
+        }                                                                                          \
+    } while (0)
+
+static inline void *spa_to_va(spa_t spa)
+{
+    return (void *)(0xffff800000000000ull + spa.v); // HV_DIRECT_BASE
+}
+static inline spa_t va_to_spa(const void *va) // direct-map addresses only
+{
+    return SPA((uint64_t)va - 0xffff800000000000ull);
+}
+
+#endif

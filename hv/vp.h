@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Virtual processors: what a VP is, its states, and the entry points that exit handlers use.
+//
+// A VP belongs to one physical processor at a time (vp->cpu): only that processor touches its hardware
+// state, APIC registers and timers. Others post work to it through atomic fields (pending interrupts in
+// `pir`, requests in `requests`) and kick it; to reach the rest they run a function on vp->cpu with
+// cpu_call(). Legend: (c) constant after creation, (a) atomic, (o) owner processor only.
+#ifndef HV_VP_H
+#define HV_VP_H
+
+#include "arch/x86/virt.h"
+#include "hv/partition.h"
+
+// Reasons for which a VP does not run; it is runnable when none is set.
+enum vp_block {
+    VP_BLOCK_EXPLICIT = 1 << 0,  // HV_REG_EXPLICIT_SUSPEND
+    VP_BLOCK_INTERCEPT = 1 << 1, // HV_REG_INTERCEPT_SUSPEND: a message waits for the parent
+    VP_BLOCK_HALT = 1 << 2,      // HLT: ends with an interrupt
+    VP_BLOCK_WAIT_SIPI = 1 << 3,
+    VP_BLOCK_PARTITION = 1 << 4, // HV_PROP_SUSPEND
+    VP_BLOCK_XWAIT = 1 << 5,     // root: in HvCallXInterceptWait
+    VP_BLOCK_DEAD = 1 << 6,      // being deleted
+};
+
+// Requests that the owner processor serves before the next entry.
+enum vp_request {
+    VP_REQ_INTERRUPT = 1 << 0, // pir has bits
+    VP_REQ_NMI = 1 << 1,
+    VP_REQ_INIT = 1 << 2,
+    VP_REQ_SIPI = 1 << 3, // vp->sipi_vector
+    VP_REQ_COMPLETE = 1 << 4, // parent completed an intercept: apply vp->completion
+    VP_REQ_TIMER = 1 << 5,
+    VP_REQ_FLUSH = 1 << 6,
+    VP_REQ_TSC = 1 << 7,
+};
+
+struct stimer { // synthetic timer (TLFS "Timers"), in units of 100 ns
+    uint64_t config, count;
+    uint64_t deadline_tsc; // 0: not armed
+};
+
+struct vlapic { // registers live in vp->apic_page (layout of the xAPIC page)
+    uint64_t base_msr;       // IA32_APIC_BASE as the guest sees it
+    uint64_t tsc_deadline;   // IA32_TSC_DEADLINE, guest TSC; 0: not armed
+    uint64_t timer_deadline; // host TSC of the next expiry; 0: not armed
+    uint64_t timer_period;   // host TSC ticks; periodic mode
+    uint64_t timer_start;    // host TSC when the initial count was written
+    uint8_t isr_top;         // cached highest in-service vector, 0 none
+    uint64_t level[4];       // vectors accepted as level (trigger mode register)
+    uint64_t eoi_notify[4];  // vectors whose EOI somebody wants to know
+};
+
+struct vmx_vp {
+    uint64_t vmcs; // SPA
+    bool launched;
+    uint32_t pin, proc, proc2;
+    uint64_t host_rsp_shadow;
+    uint64_t cr0_mask, cr4_mask;
+    uint64_t msr_kernel_gs, msr_star, msr_lstar, msr_cstar, msr_sfmask, msr_tsc_aux;
+    uint64_t apic_access;
+};
+struct svm_vp {
+    void *vmcb;
+    uint64_t vmcb_pa;
+    uint32_t asid;
+    uint64_t asid_generation;
+    bool nmi_masked, nmi_window;
+    uint64_t msr_tsc_aux;
+};
+
+struct vp {
+    struct hv_register_page *regs; // (o) first: entry code depends on it; general registers live here
+    struct vp_exit exit;           // (o)
+    union {
+        struct vmx_vp vmx;
+        struct svm_vp svm;
+    }; // (o) back end
+
+    struct partition *partition; // (c)
+    uint32_t index;              // (c)
+    uint32_t apic_id;            // (c) initial APIC id
+    uint16_t vpid;               // (c)
+    struct hv_message *message;  // (c) intercept message page
+    void *apic_page;             // (c) local APIC registers; the virtual-APIC page with APICv
+    void *fpu;                   // (c) XSAVE area, one or more pages
+    void *backend_pages[4];      // (c)
+
+    uint32_t block;    // (a) enum vp_block
+    uint32_t requests; // (a) enum vp_request
+    uint64_t pir[4];   // (a) interrupt vectors posted by others, edge or level
+    uint8_t sipi_vector; // (a)
+    uint8_t completion;  // HV_XWAIT_* flags of the completed intercept
+
+    struct vlapic apic;      // (o)
+    struct stimer stimer[4]; // (o)
+    uint64_t next_deadline;  // (o) host TSC of the earliest timer; ~0 none
+    uint64_t tsc_offset;     // (o)
+    uint64_t tsc_adjust;     // (o)
+    uint64_t xcr0, xss, dr[4], dr6, cr2; // (o)
+    uint64_t spec_ctrl;      // (o)
+    uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16], misc_enable, feature_control; // (o) inert storage
+    uint64_t cookie;         // HV_REG_X_INTERCEPT_COOKIE
+    uint8_t state_pages_mapped; // bit per enum hv_vp_state_page
+    bool fpu_live;           // (o) FPU registers hold this VP's state
+    bool nmi_pending;        // (o)
+
+    // scheduler (hv/sched.c)
+    struct vp *run_next, *run_prev;
+    uint32_t cpu;       // (a) processor that owns it
+    bool queued, loaded;
+    uint8_t priority;   // 0 data plane, 1 control plane, 2 guests
+    uint64_t vruntime, run_start, run_tsc;
+    int heap_slot; // timer heap position, -1 none
+
+    struct vp *intercept_next; // parent's queue
+    uint64_t entries, switches, interrupts, hypercalls;
+    uint64_t exits[EXIT_REASON_COUNT];
+};
+
+// What an exit handler returns to the run loop.
+enum vp_action {
+    VP_RESUME,   // enter again at the (possibly advanced) RIP
+    VP_ADVANCE,  // skip the instruction, then enter again
+    VP_RESCHED,  // the VP may have blocked, or somebody else should run
+};
+
+// --- for exit handlers, on the owner processor ---
+static inline uint64_t vp_gpr(const struct vp *vp, unsigned n)
+{
+    return __atomic_load_n(&vp->regs->gpr[n], __ATOMIC_RELAXED); // read once: the parent can write it
+}
+enum { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI, GPR_R8 };
+static inline void vp_set_gpr(struct vp *vp, unsigned n, uint64_t v)
+{
+    vp->regs->gpr[n] = v;
+}
+uint64_t vp_reg(struct vp *vp, uint32_t name); // virt->get_reg() for plain 64-bit registers
+void vp_set_reg(struct vp *vp, uint32_t name, uint64_t value);
+unsigned vp_cpl(struct vp *vp);
+// Length of the current instruction where the hardware does not tell (AMD-V without NRIPS): skips prefixes.
+unsigned vp_insn_len(struct vp *vp, unsigned opcode_bytes);
+
+enum vp_action vp_inject_exception(struct vp *vp, uint8_t vector, bool has_error, uint32_t error);
+#define vp_inject_ud(vp) vp_inject_exception(vp, 6, false, 0)
+#define vp_inject_gp(vp) vp_inject_exception(vp, 13, true, 0)
+
+// Suspends the VP with a message to its parent; vp->message payload and type are already filled in by the
+// caller except for the header fields that vp_intercept_begin() writes.
+void vp_intercept_begin(struct vp *vp, uint32_t type, uint8_t payload_size, uint8_t access);
+enum vp_action vp_intercept_send(struct vp *vp);
+// Stops the VP for good with a dump in the log (triple fault, refused state, unknown exit). For the root
+// partition that is fatal to the node.
+enum vp_action vp_crash(struct vp *vp, uint32_t message_type, uint64_t parameter);
+enum vp_action vp_halt(struct vp *vp);
+
+// --- callable from any processor ---
+void vp_kick(struct vp *vp);                      // make its processor look at requests and block bits
+void vp_request(struct vp *vp, uint32_t requests); // set request bits, unblock HLT as needed, kick
+void vp_unblock(struct vp *vp, uint32_t bits);
+void vp_post_interrupt(struct vp *vp, uint8_t vector, bool level);
+
+// --- guest memory, by the VP's or partition's second-level tables; bounded copies of at most a page ---
+MUST_CHECK bool vp_read_gpa(struct partition *p, gpa_t gpa, void *buf, size_t len);
+MUST_CHECK bool vp_write_gpa(struct partition *p, gpa_t gpa, const void *buf, size_t len);
+// Walks the guest's own page tables (4/5-level, PAE, 32-bit, or none). access: 1 read 2 write 4 execute.
+// Fills result with a hv_translate_gva result code.
+MUST_CHECK bool vp_translate(struct vp *vp, gva_t gva, unsigned access, gpa_t *gpa, uint32_t *result);
+// Copies up to 15 instruction bytes at CS:RIP; returns how many are readable.
+size_t vp_fetch_insn(struct vp *vp, uint8_t bytes[16]);
+
+void vp_timers_changed(struct vp *vp); // recompute next_deadline and arm (hv/timer.c)
+
+#endif
