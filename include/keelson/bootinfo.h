@@ -62,10 +62,11 @@ struct boot_info {
     uint64_t mgmt_vbase;
     uint64_t mgmt_entry; // virtual address of the entry point
 
-    uint64_t trampoline; // one 4 KiB page below 0x9f000 for starting processors
+    uint64_t trampoline; // one 4 KiB page below 0x9f000 for starting processors; reserved in ranges[]
     uint64_t rsdp; // 0: no ACPI
     uint64_t efi_system_table;
-    uint64_t efi_runtime_pt; // CR3 of an identity map, valid for EFI runtime calls
+    uint64_t efi_runtime_pt; // CR3 for EFI runtime calls: an identity map of its own, and the boot page
+                             // tables' direct and image maps, so that code and stack stay mapped
     uint64_t smbios; // 0: none
 
     uint64_t tsc_entry; // TSC at the loader's first instruction
@@ -88,7 +89,9 @@ struct boot_info {
 
 // Entry convention of hv.elf: long mode, interrupts off, RDI = virtual address of boot_info in the direct
 // map, CR3 = boot page tables that map identity 0..max(4 GiB, end of RAM), the direct map at
-// HV_DIRECT_BASE and the image at HV_IMAGE_BASE, both with 2 MiB pages, RSP = a 16 KiB stack in the region.
+// HV_DIRECT_BASE and the image at HV_IMAGE_BASE, both with 2 MiB pages, RSP = a 16 KiB stack in the region (a
+// direct-map address, aligned as after a call), EFER.NXE set. The GDT and IDT are still the firmware's, in memory
+// that ranges[] calls free.
 #define HV_DIRECT_BASE 0xffff800000000000ull
 #define HV_IMAGE_BASE 0xffffffff80000000ull
 
