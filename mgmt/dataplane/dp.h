@@ -41,7 +41,7 @@ struct dp_vm { // filled by the control plane, then owned by the data plane unti
 enum dp_command_type {
     DP_CMD_ATTACH = 1, // vm: start serving its intercepts (VPs are still explicitly suspended)
     DP_CMD_DETACH,     // vm: stop serving; answered by DP_EV_DETACHED when the data plane holds no pointer
-    DP_CMD_CONSOLE,    // vm: bytes were put into com[].rx
+    DP_CMD_CONSOLE,    // vm: bytes were put into com[].rx, or room was made in a com[].tx that was full
     DP_CMD_POWER_BUTTON, // vm: ask the guest to shut down
 };
 struct dp_command {
@@ -68,5 +68,9 @@ struct dp_event {
 // Control plane side. dp_send() returns false when the ring is full (try again in a later turn).
 MUST_CHECK bool dp_send(const struct dp_command *cmd);
 MUST_CHECK bool dp_poll_event(struct dp_event *event);
+
+// Data plane side, for device models: tells the control plane about `vm`. Never blocks and never loses an
+// event: what finds the ring full is kept with the guest and goes out later; DP_EV_CONSOLE may coalesce.
+void dp_emit(struct dp_vm *vm, enum dp_event_type type, uint32_t arg, uint32_t code);
 
 #endif
