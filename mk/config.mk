@@ -6,6 +6,9 @@ BUILD ?= build
 DEPS ?= build/deps
 ROOT := $(CURDIR)
 
+# Run only the tests whose name contains this.
+TESTS ?=
+
 V ?= 0
 ifeq ($(V),1)
 Q :=

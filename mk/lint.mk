@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# Style and static analysis.
+
+C_FILES = $(call sources,include hv arch boot mgmt net tests tools,*.[ch])
+LINT_HEADERS = $(call sources,include hv arch mgmt net,*.h)
+TIDY_HV = $(filter %.c,$(HV_SRCS))
+TIDY_MGMT = $(filter %.c,$(MGMT_SRCS))
+# gcc's own headers do not suit clang; its resource directory holds the freestanding ones.
+CLANG_INCLUDE := $(shell $(CLANG) -print-resource-dir 2>/dev/null)/include
+CLANG_FLAGS = -std=gnu11 -ffreestanding -nostdinc -isystem $(CLANG_INCLUDE) -Wall -Wextra $(INCLUDES)
+
+lint: lint-format lint-headers lint-tidy lint-cppcheck ## formatting, self-contained headers, clang-tidy, cppcheck
+
+format: ## reformat all C files in place
+	$(Q)clang-format -i $(C_FILES)
+
+.PHONY: lint-format lint-headers lint-tidy lint-cppcheck
+lint-format:
+	$(call say,FORMAT,$(words $(C_FILES)) files)
+	$(Q)[ -z "$(C_FILES)" ] || clang-format --dry-run -Werror $(C_FILES)
+
+# Each header must compile alone. Headers of one plane are compiled with its flags.
+lint-headers: $(GEN_STAMPS) $(LIBC)
+	$(call say,HEADERS,$(words $(LINT_HEADERS)) files)
+	$(Q)failed=0; for h in $(LINT_HEADERS); do \
+		case $$h in \
+		hv/*|arch/*) flags='$(HV_CFLAGS)' ;; \
+		*) flags='$(subst ','\'',$(MGMT_CFLAGS))' ;; \
+		esac; \
+		echo "#include \"$$h\"" | eval $(CC) $$flags -Wno-error=unused-function -fsyntax-only -x c - || failed=1; \
+	done; exit $$failed
+
+lint-tidy: $(GEN_STAMPS) $(LIBC)
+	$(call say,TIDY,$(words $(TIDY_HV) $(TIDY_MGMT)) files)
+	$(Q)[ -z "$(TIDY_HV)" ] || clang-tidy --quiet $(TIDY_HV) -- $(CLANG_FLAGS) -mcmodel=kernel -DKEELSON_HV 2>/dev/null
+	$(Q)[ -z "$(TIDY_MGMT)" ] || clang-tidy --quiet $(TIDY_MGMT) -- $(CLANG_FLAGS) $(FREESTANDING_LIBC) \
+		$(DEP_INCLUDES) -DKEELSON_MGMT 2>/dev/null
+
+lint-cppcheck: $(GEN_STAMPS)
+	$(call say,CPPCHK,hv arch boot mgmt net)
+	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr --std=c11 \
+		--suppress=missingInclude --suppress=missingIncludeSystem --suppress=unmatchedSuppression \
+		-j $(shell nproc) -I. -Iinclude -I$(BUILD) $(wildcard hv arch boot mgmt net)

@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Run test tiers, count their cases, and close with one line: N passed, N failed[, N skipped].
+
+    run.py [--build DIR] [--deps DIR] [--only WORD] TIER...
+
+unit   cmocka programs, one for each tests/unit/test_*.c, already built
+guest  pytest files tests/guest/test_*.py: micro-guests
+boot   pytest files tests/boot/test_*.py: the real image in emulators
+
+Every program's output is kept below BUILD/test/. Skips are printed with their reasons, failures with the
+end of their output. The exit status is 0 only if something ran and nothing failed.
+"""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+UNIT_TIMEOUT_S = 300
+PYTEST_TIMEOUT_S = 3000
+TAIL_LINES = 60
+# cmocka's TAP output, one line a case; 1.1.5 writes a skipped case as "not ok N # SKIP name".
+TAP = re.compile(r"^(not ok|ok) \d+ (?:- )?(?P<skip># SKIP )?(?P<name>\S.*)$")
+
+
+class Tally:
+    """Counts of cases, and what is worth repeating at the end."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []
+        self.skips = []
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.failures += other.failures
+        self.skips += other.skips
+
+    def fail(self, name):
+        self.failed += 1
+        self.failures.append(name)
+
+    def skip(self, name, reason):
+        self.skipped += 1
+        self.skips.append(f"{name}: {reason}")
+
+    def line(self):
+        tail = f", {self.skipped} skipped" if self.skipped else ""
+        return f"{self.passed} passed, {self.failed} failed{tail}"
+
+
+def tail(text):
+    return "\n".join("    " + line for line in text.splitlines()[-TAIL_LINES:])
+
+
+# ---- unit tier -------------------------------------------------------------------------------------
+
+
+def parse_tap(text, program):
+    """Count the cases of one cmocka program."""
+    tally = Tally()
+    planned = 0
+    for line in text.splitlines():
+        plan = re.match(r"^1\.\.(\d+)$", line)
+        if plan:
+            planned += int(plan.group(1))
+        case = TAP.match(line)
+        if not case:
+            continue
+        name = f"{program}: {case['name']}"
+        if case["skip"]:
+            tally.skip(name, "skipped by the test")
+        elif case[1] == "ok":
+            tally.passed += 1
+        else:
+            tally.fail(name)
+    return tally, planned
+
+
+def run_unit_program(path, log_dir):
+    """Run one program; a crash or a time-out counts as one failed case."""
+    env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP",
+               ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
+               UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1")
+    try:
+        done = subprocess.run([str(path)], cwd=ROOT, env=env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=UNIT_TIMEOUT_S,
+                              check=False)
+        text, status = done.stdout.decode(errors="replace"), done.returncode
+    except subprocess.TimeoutExpired as expired:
+        text = (expired.stdout or b"").decode(errors="replace")
+        text, status = text + f"\ntimed out after {UNIT_TIMEOUT_S} s\n", -1
+    except OSError as error:
+        text, status = f"{error}\n", -1
+    (log_dir / f"{path.name}.log").write_text(text)
+    tally, planned = parse_tap(text, path.name)
+    ran = tally.passed + tally.failed + tally.skipped
+    if (status != 0 and tally.failed == 0) or ran < planned or ran == 0:
+        tally.fail(f"{path.name}: ended with status {status} after {ran} of {planned} cases")
+    return path.name, tally, text
+
+
+def run_unit(args):
+    log_dir = args.build / "test" / "unit"
+    log_dir.mkdir(parents=True, exist_ok=True)
+    programs = [args.build / "host" / "unit" / source.stem
+                for source in sorted((ROOT / "tests" / "unit").glob("test_*.c"))
+                if args.only in source.stem]
+    total = Tally()
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, tally, text in pool.map(lambda path: run_unit_program(path, log_dir), programs):
+            print(f"  {name:<32} {tally.line()}", flush=True)
+            if tally.failed:
+                print(tail(text), flush=True)
+            total.add(tally)
+    return total
+
+
+# ---- pytest tiers ----------------------------------------------------------------------------------
+
+
+def parse_junit(path, tier):
+    tally = Tally()
+    for case in ElementTree.parse(path).getroot().iter("testcase"):
+        name = f"{tier}: {case.get('classname', '').split('.')[-1]}::{case.get('name')}"
+        skipped = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            tally.fail(name)
+        elif skipped is not None:
+            tally.skip(name, skipped.get("message", "no reason given"))
+        else:
+            tally.passed += 1
+    return tally
+
+
+def run_pytest(args, tier):
+    folder = ROOT / "tests" / tier
+    files = sorted(folder.glob("test_*.py"))
+    if not files:
+        return Tally()
+    log_dir = args.build / "test" / tier
+    log_dir.mkdir(parents=True, exist_ok=True)
+    report = log_dir / "report.xml"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider", "--color=no",
+               f"--rootdir={folder}", f"--junitxml={report}"]
+    if args.only:
+        command += ["-k", args.only]
+    env = dict(os.environ, KEELSON_BUILD=str(args.build), KEELSON_DEPS=str(args.deps),
+               PYTHONDONTWRITEBYTECODE="1",
+               PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])))
+    status = stream(command + [str(f) for f in files], env, log_dir / "pytest.log")
+    if not report.exists():
+        tally = Tally()
+        tally.fail(f"{tier}: pytest ended with status {status} and wrote no report")
+        return tally
+    tally = parse_junit(report, tier)
+    # 5 means that nothing was selected, which --only makes an ordinary outcome.
+    if status not in (0, 5) and not tally.failed:
+        tally.fail(f"{tier}: pytest ended with status {status}")
+    return tally
+
+
+def stream(command, env, log):
+    """Run a command, show its lines as they come (but not pytest's own totals) and keep them in a file."""
+    deadline = time.monotonic() + PYTEST_TIMEOUT_S
+    with open(log, "w", encoding="utf-8") as out, subprocess.Popen(
+            command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace") as child:
+        for line in child.stdout:
+            out.write(line)
+            if line.strip() and not line.startswith("="):
+                print("  " + line.rstrip(), flush=True)
+            if time.monotonic() > deadline:
+                child.terminate()
+                break
+        return child.wait()
+
+
+# ---- all -------------------------------------------------------------------------------------------
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
+    parser.add_argument("--deps", type=pathlib.Path, default=ROOT / "build" / "deps")
+    parser.add_argument("--only", default="", help="run only tests whose name contains this")
+    parser.add_argument("tiers", nargs="+", choices=["unit", "guest", "boot"])
+    args = parser.parse_args()
+    args.build, args.deps = args.build.resolve(), args.deps.resolve()
+
+    total = Tally()
+    for tier in args.tiers:
+        started = time.monotonic()
+        print(f"== {tier}", flush=True)
+        tally = run_unit(args) if tier == "unit" else run_pytest(args, tier)
+        print(f"   {tier}: {time.monotonic() - started:.0f} s, {tally.passed} of "
+              f"{tally.passed + tally.failed + tally.skipped} cases good", flush=True)
+        total.add(tally)
+    for text in total.skips:
+        print(f"SKIP {text}")
+    for name in total.failures:
+        print(f"FAIL {name}")
+    print(total.line(), flush=True)
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
