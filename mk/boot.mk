@@ -5,12 +5,13 @@ BOOT_SRCS := $(filter-out %_host.c,$(call sources,boot,*.c) $(call sources,boot,
 BOOT_OBJS := $(call objects,$(BUILD)/boot,$(BOOT_SRCS))
 EFI_LIB := /usr/lib
 EFI_INCLUDE := /usr/include/efi
-PAYLOAD := $(BUILD)/hv/hv.elf.stripped $(BUILD)/mgmt/mgmt.elf.stripped
+PAYLOAD_DIR := $(BUILD)/payload
+PAYLOAD := $(PAYLOAD_DIR)/hv.elf $(PAYLOAD_DIR)/mgmt.elf
 
-# $(BUILD) is on the include path, so that payload.S can say .incbin "hv/hv.elf.stripped".
+# $(PAYLOAD_DIR) is on the include path, so that payload.S can say .incbin "hv.elf".
 BOOT_CFLAGS := -std=gnu11 $(WARNINGS) -m64 -march=x86-64 -ffreestanding -fpic -fshort-wchar -mno-red-zone \
 	-maccumulate-outgoing-args -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables \
-	-fno-unwind-tables -fno-strict-aliasing -fno-common -O2 -g $(PREFIX_MAP) $(INCLUDES) \
+	-fno-unwind-tables -fno-strict-aliasing -fno-common -O2 -g $(PREFIX_MAP) $(INCLUDES) -I$(PAYLOAD_DIR) \
 	-isystem $(EFI_INCLUDE) -isystem $(EFI_INCLUDE)/x86_64 -DGNU_EFI_USE_MS_ABI -DEFI_FUNCTION_WRAPPER -DKEELSON_BOOT
 
 $(BUILD)/boot/%.o: %.c $(MAKEFILES_ALL) | $(GEN_STAMPS)
@@ -24,8 +25,11 @@ $(BUILD)/boot/%.o: %.S $(MAKEFILES_ALL) | $(GEN_STAMPS)
 	$(Q)$(CC) $(BOOT_CFLAGS) -D__ASSEMBLER__ $(DEPFLAGS) -c -o $@ $<
 
 # Symbols stay in build/hv and build/mgmt for debuggers; the loader needs none.
-$(PAYLOAD): %.stripped: %
+$(PAYLOAD_DIR)/hv.elf: $(BUILD)/hv/hv.elf
+$(PAYLOAD_DIR)/mgmt.elf: $(BUILD)/mgmt/mgmt.elf
+$(PAYLOAD):
 	$(call say,STRIP,$@)
+	@mkdir -p $(@D)
 	$(Q)$(OBJCOPY) --strip-all $< $@
 
 $(BUILD)/boot/boot/payload.o: $(PAYLOAD)
