@@ -38,6 +38,12 @@ struct dp_vm { // filled by the control plane, then owned by the data plane unti
     void *owner;                // control plane's system object, opaque here
 };
 
+// Value of HV_REG_X_INTERCEPT_COOKIE for VP `index` of `vm`: the data plane gets it back with each
+// intercept. struct dp_vm is aligned to 64 bytes, which leaves room for the index.
+#define DP_COOKIE(vm, index) ((uint64_t)(uintptr_t)(vm) | (index))
+#define DP_COOKIE_VM(cookie) ((struct dp_vm *)(uintptr_t)((cookie) & ~63ull))
+#define DP_COOKIE_VP(cookie) ((uint32_t)((cookie) & 63))
+
 enum dp_command_type {
     DP_CMD_ATTACH = 1, // vm: start serving its intercepts (VPs are still explicitly suspended)
     DP_CMD_DETACH,     // vm: stop serving; answered by DP_EV_DETACHED when the data plane holds no pointer
