@@ -21,7 +21,7 @@ enum decode_mode { DECODE_16, DECODE_32, DECODE_64 };
 struct insn_prefixes {
     uint8_t count; // bytes, REX included
     uint8_t rex;   // the REX byte, 0: none (64-bit mode only)
-    uint8_t seg;   // overriding segment in force, as HV_REG_ES + n: 0 ES 1 CS 2 SS 3 DS 4 FS 5 GS; or DECODE_NO_REG
+    uint8_t seg;   // override in force: 0 ES 1 CS 2 SS 3 DS 4 FS 5 GS (HV_REG_ES + n), DECODE_NO_REG
     bool operand_size, address_size, lock, rep, repne; // 66, 67, F0, F3, F2
 };
 
@@ -30,7 +30,7 @@ enum insn_kind {
     INSN_STORE, // register or immediate to memory
 };
 
-struct insn { // a plain move
+struct insn {         // a plain move
     uint8_t length;   // of the whole instruction, 1..15
     uint8_t kind;     // enum insn_kind
     uint8_t size;     // bytes of the memory operand: 1, 2, 4, 8
@@ -46,6 +46,7 @@ struct insn { // a plain move
     uint8_t base, index;  // register numbers, DECODE_NO_REG: none
     uint8_t scale;        // 0..3
     uint8_t address_size; // bytes: 2, 4, 8
+    bool linear32;        // the linear address is cut to 32 bits (outside 64-bit mode)
     bool rip_relative;    // base is the address of the next instruction
     int64_t disp;
 };
@@ -58,7 +59,8 @@ MUST_CHECK bool decode_insn(const uint8_t *bytes, size_t len, enum decode_mode m
 
 // Linear address of the memory operand. gpr[] is in the order of HV_REG_RAX + n, next_rip the address of the
 // following instruction, seg_base the base of insn->seg (0 for ES, CS, SS and DS in 64-bit mode).
-uint64_t decode_address(const struct insn *insn, const uint64_t gpr[16], uint64_t next_rip, uint64_t seg_base);
+uint64_t decode_address(const struct insn *insn, const uint64_t gpr[16], uint64_t next_rip,
+                        uint64_t seg_base);
 
 // Value that a store writes, cut to insn->size bytes.
 uint64_t decode_store_value(const struct insn *insn, const uint64_t gpr[16]);
