@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Run test tiers, count their cases, and close with one line: N passed, N failed[, N skipped].
 

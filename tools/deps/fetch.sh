@@ -88,7 +88,8 @@ fetch_src() { # NAME VERSION HASH
         say FETCH "$1 $version"
         # A point release may have removed the newest listed revision's files: try the next one then.
         if (cd "$cache" && apt-get "${apt_opts[@]}" source --download-only "$1=$version" >>"$deps/apt/log" 2>&1); then
-            cached_orig "$@" || die "$1 $version: the .orig tarball has another hash than deps.lock says"
+            cached_orig "$@" || die "$1 $version: deps.lock does not accept" \
+                "$(sha256sum "$cache/$1_$2".orig.tar.*)"
             return
         fi
     done
