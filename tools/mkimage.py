@@ -21,6 +21,7 @@ ENTRY_COUNT = 128
 ENTRY_SIZE = 128
 TABLE_SECTORS = ENTRY_COUNT * ENTRY_SIZE // SECTOR
 SLOT_MIB = 16
+CYLINDER = 16 * 63  # sectors; emulated IDE disks lose what does not fill a cylinder
 ESP_MIB = 40  # FAT32 needs 65,525 clusters: 33 MiB at one sector each
 FAT_SERIAL = "4b45454c"
 EPOCH = "1767225600"  # 2026-01-01, the date of every file in the ESP
@@ -71,7 +72,8 @@ def layout(state_mib):
     for partition in partitions:
         partition.first = at
         at += partition.sectors
-    return partitions, at + MIB // SECTOR  # the last MiB holds the backup table
+    total = at + MIB // SECTOR  # the last MiB holds the backup table
+    return partitions, -(-total // CYLINDER) * CYLINDER
 
 
 def protective_mbr(total):
