@@ -45,7 +45,7 @@ $(BUILD)/BOOTX64.EFI: $(BUILD)/boot/loader.so
 	$(Q)$(OBJCOPY) -j .text -j .sdata -j .data -j .rodata -j .dynamic -j .dynsym -j '.rel*' -j '.rela*' \
 		-j .reloc --target efi-app-x86_64 $< $@
 
-$(BUILD)/keelson.img: $(BUILD)/BOOTX64.EFI tools/mkimage.py
+$(BUILD)/keelson.img: $(BUILD)/BOOTX64.EFI tools/mkimage.py include/keelson/gpt.h
 	$(call say,IMAGE,$@)
 	$(Q)$(PYTHON) tools/mkimage.py $(MKIMAGE_FLAGS) --efi $< --output $@
 
