@@ -54,6 +54,8 @@ struct partition {
     uint64_t guest_os_id;
     uint64_t hypercall_msr;
     uint64_t reference_tsc_msr;
+    uint32_t reference_tsc_sequence;
+    uint64_t tsc_invariant_msr;
     uint64_t time_base_tsc; // TSC at which the reference counter was 0
 
     // Intercepts waiting for this partition (as parent): suspended VPs in detection order.
@@ -74,7 +76,9 @@ MUST_CHECK hv_status_t partition_finalize(struct partition *p);
 MUST_CHECK hv_status_t partition_delete(struct partition *p);
 MUST_CHECK hv_status_t partition_get_property(struct partition *p, uint32_t code, uint64_t *value);
 MUST_CHECK hv_status_t partition_set_property(struct partition *p, uint32_t code, uint64_t value);
+// The child created after `previous` (INVALID: the first); INVALID at the end, SELF if previous is no child.
 uint64_t partition_next_child(struct partition *parent, uint64_t previous);
+uint32_t partition_count(void);
 
 // A zeroed page of the partition's pool, or NULL. Freed pages return to the same pool.
 void *partition_page_alloc(struct partition *p);

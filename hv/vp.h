@@ -19,7 +19,8 @@ enum vp_block {
     VP_BLOCK_WAIT_SIPI = 1 << 3,
     VP_BLOCK_PARTITION = 1 << 4, // HV_PROP_SUSPEND
     VP_BLOCK_XWAIT = 1 << 5,     // root: in HvCallXInterceptWait
-    VP_BLOCK_DEAD = 1 << 6,      // being deleted
+    VP_BLOCK_DEAD = 1 << 6,      // being deleted, or stopped for good
+    VP_BLOCK_ACCESS = 1 << 7,    // somebody works on its registers
 };
 
 // Requests that the owner processor serves before the next entry.
@@ -46,8 +47,10 @@ struct vlapic { // registers live in vp->apic_page (layout of the xAPIC page)
     uint64_t timer_period;   // host TSC ticks; periodic mode
     uint64_t timer_start;    // host TSC when the initial count was written
     uint8_t isr_top;         // cached highest in-service vector, 0 none
-    uint64_t level[4];       // vectors accepted as level (trigger mode register)
+    uint64_t level[4];       // (a) trigger mode of each posted vector, set before its bit in pir
     uint64_t eoi_notify[4];  // vectors whose EOI somebody wants to know
+    uint64_t eoi_exit[4];    // APICv: EOI-exit bitmap that the hardware has now
+    uint32_t errors;         // ESR bits gathered since the guest last wrote ESR
 };
 
 struct vmx_vp {
@@ -98,6 +101,7 @@ struct vp {
     uint64_t tsc_adjust;     // (o)
     uint64_t xcr0, xss, dr[4], dr6, cr2; // (o)
     uint64_t spec_ctrl;      // (o)
+    uint64_t vp_assist;                  // (o) HV_X64_MSR_VP_ASSIST_PAGE
     uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16], misc_enable, feature_control; // (o) inert storage
     uint64_t cookie;         // HV_REG_X_INTERCEPT_COOKIE
     uint8_t state_pages_mapped; // bit per enum hv_vp_state_page
@@ -107,10 +111,15 @@ struct vp {
     // scheduler (hv/sched.c)
     struct vp *run_next, *run_prev;
     uint32_t cpu;       // (a) processor that owns it
-    bool queued, loaded;
+    bool queued;  // in a run queue [queue lock]
+    bool running; // current on vp->cpu [queue lock]
+    bool halted;  // (o) in HLT: leaves it only for something deliverable
+    bool waiting; // (o) in HvCallXInterceptWait: its result is still to be written
     uint8_t priority;   // 0 data plane, 1 control plane, 2 guests
     uint64_t vruntime, run_start, run_tsc;
-    int heap_slot; // timer heap position, -1 none
+    struct vp *heap_child, *heap_next, *heap_prev; // timer heap of vp->cpu, while not running
+    bool in_heap;
+    bool check_interrupts; // (o) look for a deliverable interrupt before the next entry
 
     struct vp *intercept_next; // parent's queue
     uint64_t entries, switches, interrupts, hypercalls;
@@ -152,6 +161,18 @@ enum vp_action vp_intercept_send(struct vp *vp);
 // partition that is fatal to the node.
 enum vp_action vp_crash(struct vp *vp, uint32_t message_type, uint64_t parameter);
 enum vp_action vp_halt(struct vp *vp);
+
+// --- life cycle and access, under the hypervisor lock (hv/vp.c) ---
+MUST_CHECK hv_status_t vp_create(struct partition *p, uint32_t index); // starts explicitly suspended
+void vp_destroy(struct vp *vp);
+// Sets a block bit and waits until the VP is off its processor. No effect on the wait if it is the caller.
+void vp_stop(struct vp *vp, uint32_t bits);
+MUST_CHECK hv_status_t vp_get_register(struct vp *vp, uint32_t name, union hv_register_value *value);
+MUST_CHECK hv_status_t vp_set_register(struct vp *vp, uint32_t name, const union hv_register_value *value);
+// Brackets around a run of register accesses to a VP that may be another than the current one.
+void vp_access_begin(struct vp *vp);
+void vp_access_end(struct vp *vp);
+void vp_init_state(struct vp *vp, bool from_sipi); // INIT, or INIT followed by SIPI at vp->sipi_vector
 
 // --- callable from any processor ---
 void vp_kick(struct vp *vp);                      // make its processor look at requests and block bits
