@@ -34,7 +34,8 @@ $(PAYLOAD):
 
 $(BUILD)/boot/boot/payload.o: $(PAYLOAD)
 
-$(BUILD)/boot/loader.so: $(BOOT_OBJS) $(EFI_LIB)/crt0-efi-x86_64.o $(EFI_LIB)/elf_x86_64_efi.lds
+$(eval $(call list_stamp,boot,$(BOOT_OBJS)))
+$(BUILD)/boot/loader.so: $(BUILD)/stamps/boot.list $(BOOT_OBJS) $(EFI_LIB)/crt0-efi-x86_64.o $(EFI_LIB)/elf_x86_64_efi.lds
 	$(call say,LD,$@)
 	$(Q)$(LD) -nostdlib -shared -Bsymbolic -znocombreloc -z noexecstack --build-id=none --no-undefined \
 		--no-warn-rwx-segments -T $(EFI_LIB)/elf_x86_64_efi.lds -L$(EFI_LIB) -o $@ \

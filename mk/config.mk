@@ -19,7 +19,7 @@ say = @printf '  %-7s %s\n' '$(1)' '$(2)'
 endif
 
 # Use all processors unless the caller said how many.
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 
@@ -60,3 +60,12 @@ sources = $(sort $(foreach d,$(1),$(wildcard $(d)/$(2))) \
 
 # $(call objects,DIR,SOURCES): where their objects go.
 objects = $(patsubst %,$(1)/%.o,$(basename $(2)))
+
+# $(call list_stamp,NAME,WORDS): rule for $(BUILD)/stamps/NAME.list, which changes when the words do. What is
+# linked from WORDS depends on it, so that removing a source file relinks.
+define list_stamp
+$(BUILD)/stamps/$(1).list: FORCE
+	@mkdir -p $$(@D)
+	@echo '$(2)' | cmp -s - $$@ || echo '$(2)' >$$@
+endef
+.PHONY: FORCE

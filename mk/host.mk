@@ -15,9 +15,10 @@ $(BUILD)/host/tool/%.o: %.c $(MAKEFILES_ALL) | $(GEN_STAMPS)
 
 define tool
 $(1)_OBJS := $(call objects,$(BUILD)/host/tool,$(call sources,tools/$(1),*.c))
-$(BUILD)/$(1): $$($(1)_OBJS)
+$(call list_stamp,$(1),$(call objects,$(BUILD)/host/tool,$(call sources,tools/$(1),*.c)))
+$(BUILD)/$(1): $$($(1)_OBJS) $(BUILD)/stamps/$(1).list
 	$$(call say,HOSTLD,$$@)
-	$$(Q)$$(CC) -o $$@ $$^ -Wl,--as-needed $$(TOOL_LIBS)
+	$$(Q)$$(CC) -o $$@ $$($(1)_OBJS) -Wl,--as-needed $$(TOOL_LIBS)
 -include $$($(1)_OBJS:.o=.d)
 endef
 $(foreach t,$(TOOL_NAMES),$(eval $(call tool,$(t))))

@@ -17,7 +17,8 @@ $(BUILD)/hv/%.o: %.S $(MAKEFILES_ALL) | $(GEN_STAMPS)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HV_CFLAGS) -D__ASSEMBLER__ $(DEPFLAGS) -c -o $@ $<
 
-$(BUILD)/hv/hv.elf: $(HV_OBJS) $(HV_LDS)
+$(eval $(call list_stamp,hv,$(HV_OBJS)))
+$(BUILD)/hv/hv.elf: $(BUILD)/stamps/hv.list $(HV_OBJS) $(HV_LDS)
 	$(call say,LD,$@)
 	$(Q)$(LD) -nostdlib -static --build-id=none -z max-page-size=4096 -z noexecstack \
 		--no-warn-rwx-segments --fatal-warnings -Map=$(@:.elf=.map) -T $(HV_LDS) -o $@ $(HV_OBJS) $(LIBGCC)

@@ -7,8 +7,9 @@ MGMT_LDS := mgmt/rt/mgmt.ld
 MGMT_CFLAGS := -std=gnu11 $(WARNINGS) $(FREESTANDING) -mcmodel=small -ffunction-sections -fdata-sections \
 	$(FREESTANDING_LIBC) $(INCLUDES) $(DEP_INCLUDES) -DKEELSON_MGMT
 
-# The data plane and interrupt handlers run on top of whatever they interrupted, vector registers included.
-MGMT_NO_SSE := $(filter $(BUILD)/mgmt/mgmt/dataplane/% $(BUILD)/mgmt/mgmt/devices/% %_isr.o,$(MGMT_OBJS))
+# Interrupt handlers, and the data plane that they call into, run on top of whatever they interrupted, vector
+# registers included.
+MGMT_NO_SSE := $(filter $(addprefix $(BUILD)/mgmt/mgmt/,dataplane/% devices/% drivers/%) %_isr.o,$(MGMT_OBJS))
 $(MGMT_NO_SSE): MGMT_EXTRA := -mgeneral-regs-only
 
 $(BUILD)/mgmt/%.o: %.c $(MAKEFILES_ALL) | $(GEN_STAMPS) $(LIBC)
@@ -21,7 +22,8 @@ $(BUILD)/mgmt/%.o: %.S $(MAKEFILES_ALL) | $(GEN_STAMPS) $(LIBC)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MGMT_CFLAGS) -D__ASSEMBLER__ $(DEPFLAGS) -c -o $@ $<
 
-$(BUILD)/mgmt/mgmt.elf: $(MGMT_OBJS) $(MGMT_LDS) $(DEP_LIBS_FREE) $(LIBC)
+$(eval $(call list_stamp,mgmt,$(MGMT_OBJS)))
+$(BUILD)/mgmt/mgmt.elf: $(BUILD)/stamps/mgmt.list $(MGMT_OBJS) $(MGMT_LDS) $(DEP_LIBS_FREE) $(LIBC)
 	$(call say,LD,$@)
 	$(Q)$(LD) -nostdlib -static --build-id=none --gc-sections -z max-page-size=4096 -z noexecstack \
 		--no-warn-rwx-segments -Map=$(@:.elf=.map) -T $(MGMT_LDS) -o $@ $(MGMT_OBJS) \
