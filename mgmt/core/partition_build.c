@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+// Steps that build a partition (TLFS "Virtualization Host": creation order of a partition's parts).
+#include <emmintrin.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mgmt/core/deposit.h"
+#include "mgmt/core/partition_steps.h"
+#include "mgmt/devices/vm.h"
+#include "mgmt/hvif/hvif.h"
+
+#define CONSOLE_TX_BYTES 16384u
+#define CONSOLE_RX_BYTES 4096u
+#define ZERO_SLICE (256u << 10)
+#define LOAD_SLICE (256u << 10)
+#define MAP_SLICE 64u         // large pages a hypercall
+#define DEPOSIT_FIRST 8u      // pages given when a call first finds the pool too small
+#define DEPOSIT_MAX_TRIES 64u // a call that still fails then will never succeed
+
+static enum step_result fail(struct partition *p, hv_status_t status, const char *what)
+{
+    core_fail_hv(&p->error, status, what);
+    return STEP_FAIL;
+}
+
+// What to do after a hypercall that may have found a memory pool too small: give that pool (of `owner`)
+// more pages and try again. The amount grows, so that large needs take few turns.
+static enum step_result after_call(struct partition *p, hv_status_t status, uint64_t owner, const char *what)
+{
+    size_t done;
+
+    if (status == HV_STATUS_SUCCESS) {
+        p->retries = 0;
+        return STEP_NEXT;
+    }
+    if (status != HV_STATUS_INSUFFICIENT_MEMORY || ++p->retries > DEPOSIT_MAX_TRIES) {
+        return fail(p, status, what);
+    }
+    status = deposit_pages(owner, DEPOSIT_FIRST * MIN(p->retries, 8u), &done);
+    if (owner == p->id) {
+        p->pages += done;
+    }
+    if (status == HV_STATUS_NO_RESOURCES) {
+        core_fail(&p->error, CORE_NO_MEMORY, "%s: no guest memory is left for the hypervisor's tables", what);
+        return STEP_FAIL;
+    }
+    return status == HV_STATUS_SUCCESS ? STEP_AGAIN : fail(p, status, "depositing memory");
+}
+
+static enum step_result step_ram(struct partition *p)
+{
+    size_t chunks = p->cfg.memory_bytes / PAGE_SIZE_2M;
+
+    if (p->ram_chunks == chunks) {
+        return STEP_NEXT; // kept over a reset
+    }
+    partition_drop_ram(p);
+    if (partition_admit(p->cfg.memory_bytes, &p->error) != CORE_OK) {
+        return STEP_FAIL;
+    }
+    if (!plat_pool_alloc(chunks, &p->ram)) {
+        core_fail(&p->error, CORE_NO_MEMORY, "guest memory is fragmented: no run of %llu MB is free",
+                  (unsigned long long)(p->cfg.memory_bytes >> 20));
+        return STEP_FAIL;
+    }
+    p->ram_chunks = chunks;
+    return STEP_NEXT;
+}
+
+// Non-temporal stores: a guest's memory is far larger than the caches and is not read soon.
+static void zero_uncached(void *at, size_t bytes)
+{
+    __m128i *to = at;
+    const __m128i zero = _mm_setzero_si128();
+
+    for (size_t i = 0; i < bytes / sizeof *to; i += 8) {
+        _mm_stream_si128(&to[i], zero);
+        _mm_stream_si128(&to[i + 1], zero);
+        _mm_stream_si128(&to[i + 2], zero);
+        _mm_stream_si128(&to[i + 3], zero);
+        _mm_stream_si128(&to[i + 4], zero);
+        _mm_stream_si128(&to[i + 5], zero);
+        _mm_stream_si128(&to[i + 6], zero);
+        _mm_stream_si128(&to[i + 7], zero);
+    }
+    _mm_sfence();
+}
+
+static enum step_result step_zero(struct partition *p)
+{
+    zero_uncached((uint8_t *)plat_pool_va(p->ram) + p->cursor, ZERO_SLICE);
+    p->cursor += ZERO_SLICE;
+    return p->cursor < p->cfg.memory_bytes ? STEP_AGAIN : STEP_NEXT;
+}
+
+// One heap block for everything the data plane needs: dp_vm, device models, console rings.
+static enum step_result step_block(struct partition *p)
+{
+    size_t vm_size = ALIGN_UP(sizeof(struct dp_vm), (size_t)64);
+    size_t devices_size = ALIGN_UP(vm_devices_size(), (size_t)64);
+    size_t size = vm_size + devices_size + DP_COM_PORTS * (CONSOLE_TX_BYTES + CONSOLE_RX_BYTES);
+    uint8_t *at;
+
+    p->vm_block = calloc(1, size + 63);
+    if (p->vm_block == NULL) {
+        core_fail(&p->error, CORE_NO_HEAP, "management heap is full");
+        return STEP_FAIL;
+    }
+    at = (uint8_t *)ALIGN_UP((uintptr_t)p->vm_block, (uintptr_t)64);
+    p->vm = (struct dp_vm *)at;
+    p->vm->devices = (struct vm_devices *)(at + vm_size);
+    at += vm_size + devices_size;
+    for (unsigned i = 0; i < DP_COM_PORTS; i++) {
+        spsc_init(&p->vm->com[i].tx, at, CONSOLE_TX_BYTES, 1);
+        spsc_init(&p->vm->com[i].rx, at + CONSOLE_TX_BYTES, CONSOLE_RX_BYTES, 1);
+        p->vm->com[i].present = p->cfg.com[i];
+        at += CONSOLE_TX_BYTES + CONSOLE_RX_BYTES;
+    }
+    p->vm->owner = p;
+    p->vm->vp_count = p->cfg.vp_count;
+    p->vm->ram = plat_pool_va(p->ram);
+    p->vm->ram_low = MIN(p->cfg.memory_bytes, MACHINE_RAM_LOW_MAX);
+    p->vm->ram_high = p->cfg.memory_bytes - p->vm->ram_low;
+    return STEP_NEXT;
+}
+
+// A new partition's descriptor comes from the creator's own pool.
+static enum step_result step_create(struct partition *p)
+{
+    enum step_result result =
+        after_call(p, hvif_create_partition(&p->id), HV_PARTITION_ID_SELF, "creating the partition");
+
+    if (result == STEP_NEXT) {
+        p->vm->partition = p->id;
+    } else {
+        p->id = HV_PARTITION_ID_INVALID;
+    }
+    return result;
+}
+
+static enum step_result step_initialize(struct partition *p)
+{
+    enum step_result result =
+        after_call(p, hvif_initialize_partition(p->id), p->id, "initializing the partition");
+
+    p->initialized = result == STEP_NEXT;
+    return result;
+}
+
+// Scheduling properties. The cap goes before the reserve, which may not exceed it.
+static enum step_result step_properties(struct partition *p)
+{
+    const struct {
+        uint32_t code, value, standard;
+    } props[] = {
+        {HV_PROP_CPU_WEIGHT, p->cfg.weight, 100},
+        {HV_PROP_CPU_CAP, p->cfg.cap, 0x10000},
+        {HV_PROP_CPU_RESERVE, p->cfg.reserve, 0},
+    };
+    hv_status_t status = HV_STATUS_SUCCESS;
+    enum step_result result;
+
+    if (props[p->cursor].value != props[p->cursor].standard) {
+        status = hvif_set_property(p->id, props[p->cursor].code, props[p->cursor].value);
+    }
+    result = after_call(p, status, p->id, "setting a scheduling property");
+    if (result == STEP_NEXT && ++p->cursor < ARRAY_LEN(props)) {
+        return STEP_AGAIN;
+    }
+    return result;
+}
+
+static bool huge_fits(const struct partition *p, uint64_t source, uint64_t target, uint64_t left)
+{
+    return !p->no_huge_pages && left >= PAGE_SIZE_1G && source % PAGE_SIZE_1G == 0 && target % PAGE_SIZE_1G == 0;
+}
+
+// Maps from byte p->cursor of the guest's memory with the largest pages that fit there.
+static enum step_result step_map(struct partition *p)
+{
+    bool in_low = p->cursor < p->vm->ram_low;
+    uint64_t source = p->ram.v + p->cursor;
+    uint64_t target = in_low ? p->cursor : MACHINE_RAM_HIGH_BASE + (p->cursor - p->vm->ram_low);
+    uint64_t left = (in_low ? p->vm->ram_low : p->cfg.memory_bytes) - p->cursor;
+    bool huge = huge_fits(p, source, target, left);
+    uint64_t page = huge ? PAGE_SIZE_1G : PAGE_SIZE_2M;
+    size_t count = huge ? 1 : MIN(left / PAGE_SIZE_2M, MAP_SLICE), done = 0;
+    hv_status_t status = hvif_map(p->id, GPA(target), GPA(source), count,
+                                  HV_MAP_RWX | (huge ? HV_MAP_X_HUGE_PAGE : HV_MAP_LARGE_PAGE), &done);
+    enum step_result result;
+
+    p->cursor += done * page;
+    if (huge && (status == HV_STATUS_INVALID_PARAMETER || status == HV_STATUS_FEATURE_UNAVAILABLE)) {
+        p->no_huge_pages = true; // the processor has no 1 GiB pages
+        return STEP_AGAIN;
+    }
+    result = after_call(p, status, p->id, "mapping guest memory");
+    return result == STEP_NEXT && p->cursor < p->cfg.memory_bytes ? STEP_AGAIN : result;
+}
+
+static enum step_result step_vps(struct partition *p)
+{
+    enum step_result result =
+        after_call(p, hvif_create_vp(p->id, p->vps), p->id, "creating a virtual processor");
+
+    if (result == STEP_NEXT && ++p->vps < p->cfg.vp_count) {
+        return STEP_AGAIN;
+    }
+    return result;
+}
+
+static enum step_result step_cookies(struct partition *p)
+{
+    struct hv_register_assoc reg = {.name = HV_REG_X_INTERCEPT_COOKIE};
+    uint32_t vp = (uint32_t)p->cursor;
+    enum step_result result;
+
+    reg.value.u64 = DP_COOKIE(p->vm, vp);
+    result = after_call(p, hvif_set_registers(p->id, vp, &reg, 1), p->id, "naming a virtual processor");
+    if (result == STEP_NEXT && ++p->cursor < p->vps) {
+        return STEP_AGAIN;
+    }
+    return result;
+}
+
+static enum step_result step_state_pages(struct partition *p)
+{
+    uint32_t vp = p->state_pages / 2;
+    bool message = p->state_pages % 2 == 1;
+    void *va = NULL;
+    enum step_result result = after_call(
+        p, hvif_map_state_page(p->id, vp, message ? HV_STATE_PAGE_INTERCEPT_MESSAGE : HV_STATE_PAGE_REGISTERS, &va),
+        p->id, "mapping a state page");
+
+    if (result != STEP_NEXT) {
+        return result;
+    }
+    if (message) {
+        p->vm->vp[vp].msg = va;
+    } else {
+        p->vm->vp[vp].regs = va;
+    }
+    return ++p->state_pages < 2 * p->vps ? STEP_AGAIN : STEP_NEXT;
+}
+
+static size_t read_image(void *ctx, uint64_t offset, void *buf, size_t length)
+{
+    return image_read(ctx, offset, buf, length);
+}
+
+static struct image_reader reader(const struct image *image)
+{
+    struct image_info info = {0};
+
+    if (image != NULL) {
+        image_get_info(image, &info);
+    }
+    return (struct image_reader){.read = read_image, .ctx = (void *)(uintptr_t)image, .size = info.size};
+}
+
+static enum step_result load_failed(struct partition *p)
+{
+    core_fail(&p->error, CORE_BAD_IMAGE, "%s", p->load.error);
+    return STEP_FAIL;
+}
+
+static enum step_result step_load_begin(struct partition *p)
+{
+    p->boot = (struct linux_boot){
+        .mem = {.ram = p->vm->ram, .low = p->vm->ram_low, .high = p->vm->ram_high},
+        .machine = {.vp_count = p->cfg.vp_count},
+        .kernel = reader(p->cfg.kernel),
+        .initrd = reader(p->cfg.initrd),
+        .cmdline = p->cfg.cmdline,
+    };
+    memcpy(p->boot.machine.com, p->cfg.com, sizeof p->boot.machine.com);
+    memset(&p->load, 0, sizeof p->load);
+    return linux_load_begin(&p->load, &p->boot) ? STEP_NEXT : load_failed(p);
+}
+
+static enum step_result step_load(struct partition *p)
+{
+    switch (linux_load_step(&p->load, LOAD_SLICE)) {
+    case LOAD_MORE: return STEP_AGAIN;
+    case LOAD_DONE: return STEP_NEXT;
+    case LOAD_FAILED: break;
+    }
+    return load_failed(p);
+}
+
+static enum step_result step_entry(struct partition *p)
+{
+    return after_call(p, hvif_set_registers(p->id, 0, p->load.entry.regs, p->load.entry.reg_count), p->id,
+                      "setting the entry state");
+}
+
+static enum step_result step_attach(struct partition *p)
+{
+    struct dp_command cmd = {.type = DP_CMD_ATTACH, .vm = p->vm};
+
+    if (p->cursor == 0) {
+        vm_devices_init(p->vm);
+        p->cursor = 1;
+    }
+    if (!dp_send(&cmd)) {
+        return STEP_RETRY;
+    }
+    p->attached = true;
+    return STEP_NEXT;
+}
+
+const struct partition_step partition_build_steps[] = {
+    {step_ram, 2},          {step_zero, 60},        {step_block, 61},  {step_create, 62},
+    {step_initialize, 63},  {step_properties, 64},  {step_map, 75},    {step_vps, 78},
+    {step_cookies, 79},     {step_state_pages, 80}, {step_load_begin, 81}, {step_load, 97},
+    {step_entry, 98},       {step_attach, 100},     {NULL, 0},
+};

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of systems: creation, look-up, deletion.
+#include "mgmt/core/system.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mgmt/core/event.h"
+
+#define BUCKETS 256u
+
+static struct system *first, *last;
+static struct system *buckets[BUCKETS];
+static size_t count, stopped_count;
+
+static struct system **bucket(const char *id)
+{
+    uint32_t h = 2166136261u; // FNV-1a
+
+    for (const char *c = id; *c != '\0'; c++) {
+        h = (h ^ (uint8_t)*c) * 16777619u;
+    }
+    return &buckets[h % BUCKETS];
+}
+
+struct system *system_find(const char *id)
+{
+    for (struct system *s = *bucket(id); s != NULL; s = s->hash_next) {
+        if (strcmp(s->id, id) == 0) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+struct system *system_next(const struct system *previous)
+{
+    return previous == NULL ? first : previous->next;
+}
+
+size_t system_count(void)
+{
+    return count;
+}
+
+static void table_add(struct system *s)
+{
+    struct system **b = bucket(s->id);
+
+    s->hash_next = *b;
+    *b = s;
+    s->next = NULL;
+    if (last == NULL) {
+        first = s;
+    } else {
+        last->next = s;
+    }
+    last = s;
+    count++;
+}
+
+static void table_remove(struct system *s)
+{
+    struct system *previous = NULL;
+
+    for (struct system **p = bucket(s->id); *p != NULL; p = &(*p)->hash_next) {
+        if (*p == s) {
+            *p = s->hash_next;
+            break;
+        }
+    }
+    for (struct system *i = first; i != s; i = i->next) {
+        previous = i;
+    }
+    if (previous == NULL) {
+        first = s->next;
+    } else {
+        previous->next = s->next;
+    }
+    if (last == s) {
+        last = previous;
+    }
+    count--;
+}
+
+static void system_free(struct system *s)
+{
+    for (unsigned i = 0; i < DP_COM_PORTS; i++) {
+        console_free(&s->com[i]);
+    }
+    free(s->cmdline);
+    free(s);
+}
+
+static void forget(struct system *s)
+{
+    table_remove(s);
+    s->deleted = true;
+    event_post(EVENT_SYSTEM_DELETED, s->id, "deleted");
+    s->refs++; // readers drop their references in the loop below
+    for (unsigned i = 0; i < DP_COM_PORTS; i++) {
+        notify_raise(&s->com[i].readers);
+    }
+    system_unref(s);
+}
+
+void system_ref(struct system *s)
+{
+    s->refs++;
+}
+
+void system_unref(struct system *s)
+{
+    if (--s->refs == 0 && s->deleted) {
+        system_free(s);
+    }
+}
+
+void system_release(struct system *s)
+{
+    if (s->kernel != NULL) {
+        image_unref(s->kernel);
+    }
+    if (s->initrd != NULL) {
+        image_unref(s->initrd);
+    }
+    s->kernel = s->initrd = NULL;
+    s->cfg.kernel = s->cfg.initrd = NULL;
+}
+
+// Keeps the number of ended systems bounded: the oldest goes.
+static void push_out_stopped(void)
+{
+    struct system *oldest = NULL;
+
+    stopped_count = 0;
+    for (struct system *s = first; s != NULL; s = s->next) {
+        if (s->state == SYSTEM_STOPPED) {
+            stopped_count++;
+            if (oldest == NULL || s->stopped_ms < oldest->stopped_ms) {
+                oldest = s;
+            }
+        }
+    }
+    if (stopped_count > SYSTEM_STOPPED_KEPT) {
+        forget(oldest);
+    }
+}
+
+static bool id_valid(const char *id)
+{
+    size_t n = strlen(id);
+
+    if (n == 0 || n > SYSTEM_ID_MAX || strcmp(id, ".") == 0 || strcmp(id, "..") == 0) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if ((uint8_t)id[i] < 0x20 || id[i] == 0x7f || id[i] == '/') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static size_t read_image(void *ctx, uint64_t offset, void *buf, size_t length)
+{
+    return image_read(ctx, offset, buf, length);
+}
+
+static enum core_status check_images(const struct system_config *cfg, struct core_error *error)
+{
+    struct image *kernel = image_find(cfg->kernel);
+    struct image_info info;
+    char text[160];
+
+    if (kernel == NULL) {
+        return core_fail(error, CORE_BAD_IMAGE, "kernel image '%s' is not on this node; upload it first", cfg->kernel);
+    }
+    if (cfg->initrd != NULL && image_find(cfg->initrd) == NULL) {
+        return core_fail(error, CORE_BAD_IMAGE, "initrd image '%s' is not on this node; upload it first",
+                         cfg->initrd);
+    }
+    image_get_info(kernel, &info);
+    if (!linux_image_check(&(struct image_reader){.read = read_image, .ctx = kernel, .size = info.size}, text,
+                           sizeof text)) {
+        return core_fail(error, CORE_BAD_IMAGE, "kernel image '%s': %s", cfg->kernel, text);
+    }
+    return CORE_OK;
+}
+
+static enum core_status check_config(const struct system_config *cfg, struct core_error *error)
+{
+    uint64_t total, free_bytes;
+
+    if (cfg->memory_bytes == 0 || cfg->memory_bytes % PARTITION_MEMORY_UNIT != 0) {
+        return core_fail(error, CORE_INVALID, "memory must be a positive multiple of %u MB",
+                         (unsigned)(PARTITION_MEMORY_UNIT >> 20));
+    }
+    if (cfg->vp_count == 0 || cfg->vp_count > DP_MAX_VPS) {
+        return core_fail(error, CORE_INVALID, "a system has 1 to %u virtual processors", DP_MAX_VPS);
+    }
+    if (cfg->cmdline != NULL && strlen(cfg->cmdline) > SYSTEM_CMDLINE_MAX) {
+        return core_fail(error, CORE_INVALID, "the kernel command line is longer than %u bytes", SYSTEM_CMDLINE_MAX);
+    }
+    plat_pool_usage(&total, &free_bytes);
+    if (cfg->memory_bytes + PAGE_SIZE_2M > total) {
+        return core_fail(error, CORE_NO_MEMORY, "the system needs %llu MB and this node has %llu MB for guests",
+                         (unsigned long long)(cfg->memory_bytes >> 20), (unsigned long long)(total >> 20));
+    }
+    return check_images(cfg, error);
+}
+
+static enum core_status check_id(const char *id, struct core_error *error)
+{
+    struct system *old = system_find(id);
+
+    if (!id_valid(id)) {
+        return core_fail(error, CORE_INVALID, "a system id has 1 to %u bytes without '/' and control characters",
+                         SYSTEM_ID_MAX);
+    }
+    if (old != NULL && old->state != SYSTEM_STOPPED) {
+        return core_fail(error, CORE_EXISTS, "there is already a system '%s', in state %s", id,
+                         system_state_name(old->state));
+    }
+    if (old == NULL && count >= SYSTEM_COUNT_MAX) {
+        return core_fail(error, CORE_LIMIT, "the node holds %u systems already", SYSTEM_COUNT_MAX);
+    }
+    return CORE_OK;
+}
+
+static void make_uuid(uint8_t id[16])
+{
+    plat_random(id, 16);
+    id[6] = (uint8_t)((id[6] & 0x0f) | 0x40);
+    id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
+}
+
+// Fills a zeroed system; false when the heap is full (the caller frees).
+static bool fill(struct system *s, const char *id, const struct system_config *cfg)
+{
+    snprintf(s->id, sizeof s->id, "%s", id);
+    snprintf(s->owner, sizeof s->owner, "%s", cfg->owner != NULL ? cfg->owner : "");
+    make_uuid(s->runtime_id);
+    s->created_ms = plat_unix_ms();
+    s->stop_on_reset = cfg->stop_on_reset;
+    s->terminate_on_last_close = cfg->terminate_on_last_close;
+    s->cmdline = strdup(cfg->cmdline != NULL ? cfg->cmdline : "");
+    for (unsigned i = 0; i < DP_COM_PORTS; i++) {
+        if (cfg->com[i] && !console_init(&s->com[i], i)) {
+            return false;
+        }
+    }
+    return s->cmdline != NULL;
+}
+
+static void reference_images(struct system *s, const struct system_config *cfg)
+{
+    s->kernel = image_find(cfg->kernel);
+    image_ref(s->kernel);
+    if (cfg->initrd != NULL) {
+        s->initrd = image_find(cfg->initrd);
+        image_ref(s->initrd);
+    }
+    s->cfg = (struct partition_config){
+        .memory_bytes = cfg->memory_bytes,
+        .vp_count = cfg->vp_count,
+        .weight = cfg->weight,
+        .cap = cfg->cap,
+        .reserve = cfg->reserve,
+        .kernel = s->kernel,
+        .initrd = s->initrd,
+        .cmdline = s->cmdline,
+    };
+    memcpy(s->cfg.com, cfg->com, sizeof s->cfg.com);
+}
+
+enum core_status system_create(const char *id, const struct system_config *cfg, struct system **out,
+                               struct core_error *error)
+{
+    enum core_status status = check_id(id, error);
+    struct system *s, *old;
+
+    if (status == CORE_OK) {
+        status = check_config(cfg, error);
+    }
+    if (status != CORE_OK) {
+        return status;
+    }
+    s = calloc(1, sizeof *s);
+    if (s == NULL || !fill(s, id, cfg)) {
+        if (s != NULL) {
+            system_free(s);
+        }
+        return core_fail(error, CORE_NO_HEAP, "management heap is full");
+    }
+    old = system_find(id);
+    if (old != NULL) {
+        forget(old);
+    }
+    reference_images(s, cfg);
+    table_add(s);
+    push_out_stopped();
+    event_post(EVENT_SYSTEM_CREATED, s->id, "%llu MB, %u processor(s), owner '%s'",
+               (unsigned long long)(cfg->memory_bytes >> 20), (unsigned)cfg->vp_count, s->owner);
+    *out = s;
+    return CORE_OK;
+}
+
+enum core_status system_delete(struct system *s, struct core_error *error)
+{
+    if (s->state != SYSTEM_STOPPED) {
+        return core_fail(error, CORE_INVALID_STATE, "system '%s' is %s; terminate it first", s->id,
+                         system_state_name(s->state));
+    }
+    if (s->partition.phase == PARTITION_STUCK) {
+        return core_fail(error, CORE_IN_USE, "the hypervisor still holds resources of system '%s'", s->id);
+    }
+    forget(s);
+    return CORE_OK;
+}
+
+const char *system_state_name(enum system_state state)
+{
+    static const char *const names[] = {"Created", "Running", "Paused", "Stopped"};
+
+    return names[state];
+}
