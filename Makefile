@@ -19,6 +19,8 @@ include mk/hv.mk
 include mk/mgmt.mk
 include mk/boot.mk
 include mk/host.mk
+# Further subjects; what they need built for the tests they add to GUEST_TEST_NEEDS.
+include $(filter-out $(MAKEFILE_LIST) mk/test.mk mk/lint.mk,$(wildcard mk/*.mk))
 include mk/test.mk
 include mk/lint.mk
 

@@ -9,12 +9,12 @@ TIDY_MGMT = $(filter %.c,$(MGMT_SRCS))
 CLANG_INCLUDE := $(shell $(CLANG) -print-resource-dir 2>/dev/null)/include
 CLANG_FLAGS = -std=gnu11 -ffreestanding -nostdinc -isystem $(CLANG_INCLUDE) -Wall -Wextra $(INCLUDES)
 
-lint: lint-format lint-headers lint-tidy lint-cppcheck lint-images ## formatting, self-contained headers, clang-tidy, cppcheck
+lint: lint-format lint-headers lint-tidy lint-cppcheck lint-images lint-planes ## formatting, self-contained headers, clang-tidy, cppcheck
 
 format: ## reformat all C files in place
 	$(Q)clang-format -i $(C_FILES)
 
-.PHONY: lint-format lint-headers lint-tidy lint-cppcheck lint-images repro
+.PHONY: lint-format lint-headers lint-tidy lint-cppcheck lint-images lint-planes repro
 lint-format:
 	$(call say,FORMAT,$(words $(C_FILES)) files)
 	$(Q)[ -z "$(C_FILES)" ] || clang-format --dry-run -Werror $(C_FILES)
@@ -48,6 +48,18 @@ lint-images: $(BUILD)/hv/hv.elf
 	$(call say,IMAGES,$<)
 	$(Q)if objdump -d --no-show-raw-insn $< | grep -E '%([xyz]?mm[0-9]|st\b)'; then \
 		echo 'lint: vector or x87 registers used in $<' >&2; exit 1; fi
+
+# The data plane uses no libc, apart from functions that only touch the memory they are given.
+PLANE_ALLOWED := memcpy|memmove|memset|memcmp|memchr|strlen|strcmp|strncmp|strnlen
+lint-planes: $(MGMT_NO_SSE) $(LIBC)
+	$(call say,PLANES,$(words $(MGMT_NO_SSE)) objects)
+	@mkdir -p $(BUILD)/stamps
+	$(Q)nm -g --defined-only -P $(LIBC) 2>/dev/null | awk 'NF > 2 { print $$1 }' | \
+		grep -vxE '$(PLANE_ALLOWED)' | sort -u >$(BUILD)/stamps/libc.names
+	$(Q)failed=0; for o in $(MGMT_NO_SSE); do \
+		for s in $$(nm -u -P $$o | awk '{ print $$1 }' | grep -xFf $(BUILD)/stamps/libc.names); do \
+			echo "lint: $${o#$(BUILD)/mgmt/}: uses $$s of libc, which the data plane may not" >&2; failed=1; \
+		done; done; exit $$failed
 
 repro: image ## build a second time elsewhere and compare the images
 	$(Q)rm -rf $(BUILD)/repro
