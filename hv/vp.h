@@ -51,6 +51,7 @@ struct vlapic { // registers live in vp->apic_page (layout of the xAPIC page)
     uint64_t eoi_notify[4];  // vectors whose EOI somebody wants to know
     uint64_t eoi_exit[4];    // APICv: EOI-exit bitmap that the hardware has now
     uint32_t errors;         // ESR bits gathered since the guest last wrote ESR
+    uint8_t hw_mode;         // APICv: mode that the back end was told, 0xff none yet
 };
 
 struct vmx_vp {
@@ -113,6 +114,7 @@ struct vp {
     uint32_t cpu;       // (a) processor that owns it
     bool queued;  // in a run queue [queue lock]
     bool running; // current on vp->cpu [queue lock]
+    bool wait_sipi; // (o) in the wait-for-SIPI state
     bool halted;  // (o) in HLT: leaves it only for something deliverable
     bool waiting; // (o) in HvCallXInterceptWait: its result is still to be written
     uint8_t priority;   // 0 data plane, 1 control plane, 2 guests
@@ -169,6 +171,9 @@ void vp_destroy(struct vp *vp);
 void vp_stop(struct vp *vp, uint32_t bits);
 MUST_CHECK hv_status_t vp_get_register(struct vp *vp, uint32_t name, union hv_register_value *value);
 MUST_CHECK hv_status_t vp_set_register(struct vp *vp, uint32_t name, const union hv_register_value *value);
+// State pages of the VP in the root partition's GPA space; type as enum hv_vp_state_page.
+MUST_CHECK hv_status_t vp_map_state_page(struct vp *vp, unsigned type, uint64_t *gpa_page);
+MUST_CHECK hv_status_t vp_unmap_state_page(struct vp *vp, unsigned type);
 // Brackets around a run of register accesses to a VP that may be another than the current one.
 void vp_access_begin(struct vp *vp);
 void vp_access_end(struct vp *vp);

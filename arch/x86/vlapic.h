@@ -19,19 +19,35 @@ MUST_CHECK bool vlapic_read_msr(struct vp *vp, uint32_t msr, uint64_t *value);  
 MUST_CHECK bool vlapic_write_msr(struct vp *vp, uint32_t msr, uint64_t value);
 MUST_CHECK bool vlapic_set_base(struct vp *vp, uint64_t value); // IA32_APIC_BASE
 
-// Takes posted vectors (vp->pir) into IRR. Called before each entry when VP_REQ_INTERRUPT is set.
+// Takes posted vectors (vp->pir) into IRR and brings the hardware's view of the APIC up to date. Called with
+// the VP loaded before each entry when VP_REQ_INTERRUPT is set; vlapic_init() and every change of mode set it.
 void vlapic_sync(struct vp *vp);
-// Highest vector above the processor priority, or -1.
+// Highest vector above the processor priority, or -1. With APICv the processor delivers it by itself.
 int vlapic_pending(struct vp *vp);
 void vlapic_accept(struct vp *vp, uint8_t vector); // IRR -> ISR: it is being injected
 void vlapic_eoi(struct vp *vp);
 bool vlapic_has_pending(const struct vp *vp); // any CPU, approximate: would an HLT end now?
 
+// Timer. Its input clock is the TSC (HV_X64_MSR_APIC_FREQUENCY says so). Each change ends in
+// vp_timers_changed().
 // Fires what has expired by `now` (host TSC); returns the next deadline or ~0.
 uint64_t vlapic_timer_expire(struct vp *vp, uint64_t now);
+uint64_t vlapic_tsc_deadline(const struct vp *vp); // IA32_TSC_DEADLINE
+void vlapic_set_tsc_deadline(struct vp *vp, uint64_t guest_tsc);
+void vlapic_tsc_changed(struct vp *vp); // vp->tsc_offset has another value
+
+// Task priority as CR8 and HV_X64_MSR_TPR know it.
+static inline uint8_t vlapic_tpr(const struct vp *vp)
+{
+    return *(const volatile uint8_t *)((const char *)vp->apic_page + 0x80);
+}
+void vlapic_set_tpr(struct vp *vp, uint8_t tpr);
 
 // Sends an interrupt into a partition, from any CPU: used by IPIs, HvCallAssertVirtualInterrupt, MSIs.
-// delivery: 0 fixed, 1 lowest priority, 4 NMI, 5 INIT, 6 SIPI. Returns the number of VPs that got it.
+// delivery: 0 fixed, 1 lowest priority, 4 NMI, 5 INIT, 6 SIPI (vector: start page). shorthand as in ICR bits
+// 19:18; 1 (self) and 3 (all but self) need a sender. destination: 32-bit APIC id or logical destination
+// (8 bits where the targets are in xAPIC mode); physical 0xff and 0xffffffff mean all. Returns the number of
+// VPs that got it.
 unsigned vlapic_deliver(struct partition *p, struct vp *sender, uint64_t destination, bool logical,
                         unsigned shorthand, unsigned delivery, uint8_t vector, bool level);
 
