@@ -27,15 +27,22 @@ void hv_cpu_main(void);
 void host_init(const struct boot_info *info); // boot processor: IDT, APIC, TSC calibration, PIC masked, IOAPIC
 void host_start_cpus(const struct boot_info *info); // INIT-SIPI-SIPI; fills cpus[], returns when all are online
 
-// Called from the IDT, interrupts off (hv/interrupt.c implements these two).
-void hv_device_interrupt(uint8_t vector); // after EOI to the local APIC
+// Called from the IDT, interrupts off (hv/interrupt.c implements these).
+void hv_device_interrupt(uint8_t vector); // before EOI to the local APIC: a level input masked here stays quiet
 void hv_console_interrupt(void);
+void hv_timer_interrupt(void);
 
 // IOAPIC inputs. Level inputs are active low.
 bool host_ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool active_low);
 void host_ioapic_mask(uint32_t gsi, bool masked);
 uint32_t host_ioapic_pins(void);
 bool host_is_reserved_mmio(spa_t page); // local APIC and IOAPIC pages: never mapped into a partition
+
+// Hypervisor mappings in the direct map, made on demand; boot processor, at boot. Device pages are
+// uncached, firmware tables read-only.
+void *host_map_device(spa_t base, uint64_t size);
+void *host_map_memory(spa_t base, uint64_t size);
+spa_t host_image_spa(const void *va); // of an object in the hypervisor's image
 
 // UART (16550 at boot_info.com_port): transmit by interrupt from a ring; polled when `sync`.
 void host_uart_init(uint16_t port, uint8_t irq);

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// The console UART, a 16550 (National Semiconductor PC16550D): interrupt-driven transmit ring.
+//
+// Writers fill the ring and whatever fits into the FIFO; the transmit interrupt drains the rest. Nobody
+// waits for the line except in `sync` mode, which a panic uses and which takes no lock: the processor
+// that held it may be stopped.
+#include "arch/x86/host_internal.h"
+
+#define UART_DATA 0 // with DLAB: divisor low
+#define UART_IER 1  // with DLAB: divisor high
+#define UART_FCR 2  // write; reads give IIR
+#define UART_LCR 3
+#define UART_MCR 4
+#define UART_LSR 5
+
+#define IER_RECEIVE 0x01
+#define IER_TRANSMIT 0x02
+#define FCR_ENABLE_CLEAR 0x07
+#define LCR_8N1 0x03
+#define LCR_DLAB 0x80
+#define MCR_DTR_RTS_OUT2 0x0b // OUT2 gates the interrupt line on PC boards
+#define LSR_DATA 0x01
+#define LSR_THR_EMPTY 0x20
+#define DIVISOR_115200 1
+#define FIFO_BYTES 16
+#define SYNC_SPINS 1000000
+
+#define RING_BYTES 16384u // power of two
+
+static uint16_t port; // 0: no UART
+static uint8_t ring[RING_BYTES];
+static uint32_t head, tail; // free running; head - tail bytes wait
+static uint8_t enabled;     // IER
+static spinlock_t lock;
+
+static void set_interrupts(uint8_t ier)
+{
+    if (enabled != ier) {
+        enabled = ier;
+        outb(port + UART_IER, ier);
+    }
+}
+
+static bool transmitter_ready(void)
+{
+    return inb(port + UART_LSR) & LSR_THR_EMPTY;
+}
+
+// Moves bytes from the ring to the FIFO; the lock is held.
+static void pump(void)
+{
+    if (head != tail && transmitter_ready()) {
+        for (unsigned i = 0; i < FIFO_BYTES && head != tail; i++) {
+            outb(port + UART_DATA, ring[tail++ % RING_BYTES]);
+        }
+    }
+    set_interrupts(head != tail ? IER_RECEIVE | IER_TRANSMIT : IER_RECEIVE);
+}
+
+void host_uart_init(uint16_t io_port, uint8_t irq)
+{
+    if (io_port == 0 || inb(io_port + UART_LSR) == 0xff) {
+        return; // nothing decodes the port
+    }
+    port = io_port;
+    outb(port + UART_IER, 0);
+    outb(port + UART_LCR, LCR_DLAB);
+    outb(port + UART_DATA, DIVISOR_115200);
+    outb(port + UART_IER, 0);
+    outb(port + UART_LCR, LCR_8N1);
+    outb(port + UART_FCR, FCR_ENABLE_CLEAR);
+    outb(port + UART_MCR, MCR_DTR_RTS_OUT2);
+    set_interrupts(IER_RECEIVE);
+    if (irq != 0 && host_ioapic_pins() != 0) {
+        struct isa_route r = ioapic_isa_route(irq);
+        host_ioapic_route(r.gsi, HOST_VECTOR_CONSOLE, cpus[0].apic_id, r.level, r.active_low);
+    }
+}
+
+static void write_sync_byte(uint8_t byte)
+{
+    for (unsigned i = 0; i < SYNC_SPINS && !transmitter_ready(); i++) {
+        cpu_pause();
+    }
+    outb(port + UART_DATA, byte);
+}
+
+static size_t write_sync(const char *text, size_t len)
+{
+    while (head != tail) { // what was written before comes first
+        write_sync_byte(ring[tail++ % RING_BYTES]);
+    }
+    for (size_t i = 0; i < len; i++) {
+        write_sync_byte((uint8_t)text[i]);
+    }
+    return len;
+}
+
+size_t host_uart_write(const char *text, size_t len, bool sync)
+{
+    if (port == 0) {
+        return len;
+    }
+    if (sync) {
+        return write_sync(text, len);
+    }
+    spin_lock(&lock);
+    size_t room = RING_BYTES - (head - tail);
+    size_t accepted = MIN(len, room);
+    for (size_t i = 0; i < accepted; i++) {
+        ring[head++ % RING_BYTES] = (uint8_t)text[i];
+    }
+    pump();
+    spin_unlock(&lock);
+    return accepted;
+}
+
+int host_uart_read(void)
+{
+    if (port == 0 || (inb(port + UART_LSR) & LSR_DATA) == 0) {
+        return -1;
+    }
+    return inb(port + UART_DATA);
+}
+
+void host_uart_interrupt(void)
+{
+    if (port == 0) {
+        return;
+    }
+    (void)inb(port + UART_FCR); // IIR: acknowledges the transmit interrupt
+    spin_lock(&lock);
+    pump();
+    spin_unlock(&lock);
+}
