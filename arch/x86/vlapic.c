@@ -34,13 +34,6 @@ static void request_sync(struct vp *vp)
     __atomic_or_fetch(&vp->requests, VP_REQ_INTERRUPT, __ATOMIC_RELAXED);
 }
 
-static void clear_bitmap(struct vp *vp, unsigned offset)
-{
-    for (unsigned i = 0; i < 8; i++) {
-        apic_set(vp, offset + 16 * i, 0);
-    }
-}
-
 void vlapic_reset(struct vp *vp)
 {
     struct vlapic *a = &vp->apic;
@@ -313,7 +306,7 @@ static const struct register_rule {
     [APIC_LDR >> 4] = {RW_X | R_2, 0xff000000},
     [APIC_DFR >> 4] = {RW_X, 0xf0000000},
     [APIC_SVR >> 4] = {RW, 0x1ff},
-    [APIC_ISR >> 4 ... (APIC_ISR >> 4) + 23] = {R_X | R_2, 0}, // ISR, TMR, IRR
+    [APIC_ISR >> 4 ...(APIC_ISR >> 4) + 23] = {R_X | R_2, 0}, // ISR, TMR, IRR
     [APIC_ESR >> 4] = {RW, 0},
     [APIC_ICR >> 4] = {RW, 0x000cdfff},
     [APIC_ICR_HIGH >> 4] = {RW_X, 0xff000000},

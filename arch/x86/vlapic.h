@@ -15,7 +15,7 @@ void vlapic_reset(struct vp *vp); // INIT: as power-on but keeps the APIC id and
 // Accesses by the guest. Return false: #GP(0) (x2APIC rules). Offsets as in the xAPIC page.
 MUST_CHECK bool vlapic_read(struct vp *vp, uint32_t offset, uint64_t *value);
 MUST_CHECK bool vlapic_write(struct vp *vp, uint32_t offset, uint64_t value);
-MUST_CHECK bool vlapic_read_msr(struct vp *vp, uint32_t msr, uint64_t *value);  // 0x800..0x8ff
+MUST_CHECK bool vlapic_read_msr(struct vp *vp, uint32_t msr, uint64_t *value); // 0x800..0x8ff
 MUST_CHECK bool vlapic_write_msr(struct vp *vp, uint32_t msr, uint64_t value);
 MUST_CHECK bool vlapic_set_base(struct vp *vp, uint64_t value); // IA32_APIC_BASE
 
@@ -52,7 +52,7 @@ unsigned vlapic_deliver(struct partition *p, struct vp *sender, uint64_t destina
                         unsigned shorthand, unsigned delivery, uint8_t vector, bool level);
 
 // Exit handlers (rows of the exit table in hv/exit.c).
-enum vp_action vlapic_exit_mmio(struct vp *vp); // EXIT_GPA_FAULT on the APIC page, EXIT_APIC_ACCESS
+enum vp_action vlapic_exit_mmio(struct vp *vp);  // EXIT_GPA_FAULT on the APIC page, EXIT_APIC_ACCESS
 enum vp_action vlapic_exit_write(struct vp *vp); // EXIT_APIC_WRITE
 enum vp_action vlapic_exit_eoi(struct vp *vp);   // EXIT_APIC_EOI
 

@@ -30,8 +30,7 @@ static bool logical_match_x2apic(const struct vp *vp, uint32_t destination)
 {
     uint32_t ldr = apic_get(vp, APIC_LDR);
 
-    return destination == 0xffffffff ||
-           (destination >> 16 == ldr >> 16 && (destination & ldr & 0xffff) != 0);
+    return destination == 0xffffffff || (destination >> 16 == ldr >> 16 && (destination & ldr & 0xffff) != 0);
 }
 
 // SDM 3A "Logical Destination Mode": flat model, or clusters of four when DFR's top bits are clear.
