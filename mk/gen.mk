@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Headers generated from schema/: each tools/gen_X.py is run as `gen_X.py OUTDIR`.
+# Headers generated from schema/ (and the guests' ACPI source): each tools/gen_X.py is run as `gen_X.py OUTDIR`.
 #
 # A generator writes into a scratch folder; only headers whose text changed are moved into place, so that
 # editing a schema rebuilds no more than it has to.
@@ -8,7 +8,7 @@ GEN_DIR := $(BUILD)/gen
 GENERATORS := $(sort $(wildcard tools/gen_*.py))
 GEN_STAMPS := $(patsubst tools/gen_%.py,$(BUILD)/stamps/gen_%,$(GENERATORS))
 
-$(BUILD)/stamps/gen_%: tools/gen_%.py $(wildcard schema/*.json) mk/gen.mk
+$(BUILD)/stamps/gen_%: tools/gen_%.py $(wildcard schema/*.json) $(call sources,mgmt,*.asl) mk/gen.mk
 	$(call say,GEN,$<)
 	@mkdir -p $(@D) $(GEN_DIR) && rm -rf $@.tmp && mkdir $@.tmp
 	$(Q)$(PYTHON) $< $@.tmp
