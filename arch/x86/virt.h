@@ -108,6 +108,7 @@ struct npt_format {
 
 struct virt_ops {
     const char *name; // "vmx" or "svm"
+    uint8_t hypercall_insn[3]; // VMCALL or VMMCALL
 
     // Boot processor: is the extension there and usable? On false, `why` names what is missing.
     bool (*probe)(struct virt_caps *caps, char *why, size_t why_len);
@@ -116,6 +117,8 @@ struct virt_ops {
     void (*cpu_off)(void);
 
     const struct npt_format *npt;
+    // APIC virtualization: the page that GPA 0xFEE00000 must map to for accesses to be virtualized; NULL none.
+    void *(*apic_access_page)(void);
 
     // Pages of VP state the back end needs (VMCS or VMCB), allocated zeroed by the caller and handed over
     // in `pages`; the caller frees them after vp_fini(). vp_init() leaves the VP in the architectural INIT

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hypercall dispatch: one table row a call, generic decoding, copying and bounds (TLFS "Hypercall Interface").
+//
+// A handler sees a private copy of its input; what it writes to `out` is copied to the caller's output
+// block afterwards. Handlers run under the hypervisor lock except those marked in hv/hypercall.c.
+#ifndef HV_HYPERCALL_H
+#define HV_HYPERCALL_H
+
+#include "hv/vp.h"
+
+struct hvcall {
+    struct vp *vp;               // caller
+    struct partition *target;    // partition named by the first field, looked up (caller parent|self)
+    const void *in;              // fixed part
+    const void *rep_in;          // elements [0, rep_count) still to do
+    void *out;                   // fixed part of the output
+    void *rep_out;
+    uint32_t rep_count;          // elements to do in this call
+    uint32_t rep_start;          // index of the first of them
+    uint32_t rep_done;           // set by the handler
+    uint32_t var_len;            // bytes after the fixed part (calls with `var`)
+    uint64_t deadline;           // host TSC: rep handlers stop after it
+    gpa_t in_gpa;
+};
+
+enum vp_action exit_hypercall(struct vp *vp);
+
+// True while a rep handler may take another element.
+bool hvcall_more(const struct hvcall *c, uint32_t done);
+
+#endif

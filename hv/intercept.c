@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Intercept messages: a suspended VP carries its own message until the parent has completed it.
+//
+//   child exits -> vp_intercept_begin(), payload, vp_intercept_send() -> queued at the parent
+//   -> HvCallXInterceptWait hands out its cookie -> parent emulates -> completes -> VP runs on
+//
+// Because the message lives in the child, none is ever lost or allocated (TLFS "Intercepts").
+#include "hv/cpu.h"
+#include "hv/exit.h"
+#include "hv/sched.h"
+
+static spinlock_t intercept_lock; // every partition's queue and waiter
+
+static uint16_t execution_state(struct vp *vp)
+{
+    uint64_t cr0 = vp_reg(vp, HV_REG_CR0);
+    uint64_t efer = vp_reg(vp, HV_REG_EFER);
+
+    return (uint16_t)(vp_cpl(vp) | ((cr0 & 1) << 2) | ((cr0 >> 18 & 1) << 3) | ((efer >> 10 & 1) << 4));
+}
+
+void vp_intercept_begin(struct vp *vp, uint32_t type, uint8_t payload_size, uint8_t access)
+{
+    struct hv_message *m = vp->message;
+    union hv_register_value cs;
+
+    m->header = (struct hv_message_header){
+        .type = type,
+        .payload_size = payload_size,
+        .sender = vp->partition->id,
+    };
+    (void)virt->get_reg(vp, HV_REG_CS, &cs);
+    m->intercept.vp_index = vp->index;
+    m->intercept.insn_length = vp->exit.insn_len & 0xf;
+    m->intercept.access = access;
+    m->intercept.execution_state = execution_state(vp);
+    m->intercept.cs = cs.segment;
+    m->intercept.rip = vp_reg(vp, HV_REG_RIP);
+    m->intercept.rflags = vp_reg(vp, HV_REG_RFLAGS);
+}
+
+enum vp_action vp_intercept_send(struct vp *vp)
+{
+    struct partition *parent = vp->partition->parent;
+    struct vp *waiter;
+
+    vp->regs->rip = vp_reg(vp, HV_REG_RIP);
+    vp->regs->rflags = vp_reg(vp, HV_REG_RFLAGS);
+    vp->regs->gpr[GPR_RSP] = vp_reg(vp, HV_REG_RSP);
+    vp->regs->dirty = 0;
+    vp->regs->is_valid = 1;
+    __atomic_or_fetch(&vp->block, VP_BLOCK_INTERCEPT, __ATOMIC_SEQ_CST);
+
+    spin_lock(&intercept_lock);
+    vp->intercept_next = NULL;
+    if (parent->intercept_last == NULL) {
+        parent->intercept_first = vp;
+    } else {
+        parent->intercept_last->intercept_next = vp;
+    }
+    parent->intercept_last = vp;
+    waiter = parent->intercept_waiter;
+    parent->intercept_waiter = NULL;
+    spin_unlock(&intercept_lock);
+    if (waiter != NULL) {
+        vp_unblock(waiter, VP_BLOCK_XWAIT);
+    }
+    return VP_RESCHED;
+}
+
+struct vp *intercept_next(struct partition *parent)
+{
+    struct vp *vp;
+
+    spin_lock(&intercept_lock);
+    vp = parent->intercept_first;
+    if (vp != NULL) {
+        parent->intercept_first = vp->intercept_next;
+        if (parent->intercept_first == NULL) {
+            parent->intercept_last = NULL;
+        }
+    }
+    spin_unlock(&intercept_lock);
+    return vp;
+}
+
+bool intercept_block(struct vp *waiter)
+{
+    struct partition *p = waiter->partition;
+    bool blocked = false;
+
+    spin_lock(&intercept_lock);
+    if (p->intercept_first == NULL) {
+        __atomic_or_fetch(&waiter->block, VP_BLOCK_XWAIT, __ATOMIC_SEQ_CST);
+        p->intercept_waiter = waiter;
+        blocked = true;
+    }
+    spin_unlock(&intercept_lock);
+    if (blocked && __atomic_load_n(&waiter->requests, __ATOMIC_SEQ_CST) != 0) {
+        __atomic_and_fetch(&waiter->block, ~(uint32_t)VP_BLOCK_XWAIT, __ATOMIC_SEQ_CST);
+        blocked = false;
+    }
+    return blocked;
+}
+
+void intercept_forget(struct vp *vp)
+{
+    struct partition *parent = vp->partition->parent;
+    struct vp *prev = NULL;
+
+    spin_lock(&intercept_lock);
+    for (struct vp *v = parent->intercept_first; v != NULL; prev = v, v = v->intercept_next) {
+        if (v != vp) {
+            continue;
+        }
+        if (prev == NULL) {
+            parent->intercept_first = v->intercept_next;
+        } else {
+            prev->intercept_next = v->intercept_next;
+        }
+        if (parent->intercept_last == v) {
+            parent->intercept_last = prev;
+        }
+        break;
+    }
+    spin_unlock(&intercept_lock);
+}
+
+void intercept_complete(struct vp *vp, uint8_t flags)
+{
+    vp->completion = flags;
+    __atomic_or_fetch(&vp->requests, VP_REQ_COMPLETE, __ATOMIC_SEQ_CST);
+    vp_unblock(vp, VP_BLOCK_INTERCEPT);
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scheduler: which VP runs on which processor, and when.
+//
+// Two classes on each processor. The data plane of the management partition (priority 0) runs whenever it
+// can. Everything else shares fairly by weight: the runnable VP with the least virtual runtime runs for
+// a slice, and a VP that wakes preempts when it is far enough behind. The control plane is in the fair
+// class with a large weight, so that it answers at once and yet cannot starve guests.
+// A VP is in a run queue (queued), current on a processor (running), or blocked; vp->block decides.
+#ifndef HV_SCHED_H
+#define HV_SCHED_H
+
+#include "hv/vp.h"
+
+void sched_init_cpu(uint32_t index);
+// Never returns: picks, enters, handles exits, idles.
+void sched_loop(void) __attribute__((noreturn));
+
+void sched_place(struct vp *vp); // choose a home processor for a new VP
+void sched_wake(struct vp *vp);  // block has become 0: queue it, preempt, kick; any processor
+void sched_forget(struct vp *vp); // take it off queue and heap; it is not running
+void sched_resched(void);        // this processor: choose again after the current exit
+void sched_timer_check(void);    // this processor: something may have expired
+
+// --- hv/timer.c: timers of VPs that are not running, one heap a processor ---
+struct timer_heap {
+    struct vp *top;
+};
+void timer_heap_add(struct timer_heap *h, struct vp *vp);
+void timer_heap_remove(struct timer_heap *h, struct vp *vp);
+void vp_timers_expire(struct vp *vp, uint64_t now);
+
+#endif
