@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// Access to guest-physical memory that is not RAM: plain moves at once, the rest through exec_insn.c.
+
+#include "mgmt/devices/intercept.h"
+
+static bool is_ram(const struct vcpu *v, uint64_t gpa)
+{
+    return guest_mem_at(&v->dev->mem, GPA(gpa), 1) != NULL;
+}
+
+static enum emu instruction_bytes(struct vcpu *v, const struct hv_memory_intercept *msg,
+                                  uint8_t bytes[DECODE_MAX_INSN], uint8_t *length)
+{
+    *length = MIN(msg->insn_byte_count, DECODE_MAX_INSN);
+    if (*length == 0) {
+        return vcpu_fetch(v, bytes, length);
+    }
+    __builtin_memcpy(bytes, msg->insn_bytes, *length);
+    return EMU_OK;
+}
+
+// Base of the operand's segment; in 64-bit mode only FS and GS cost a hypercall.
+static bool segment_base(struct vcpu *v, uint8_t seg, uint64_t *base)
+{
+    if (v->mode == DECODE_64 && seg < SEG_FS) {
+        *base = 0;
+        return true;
+    }
+    if (!vcpu_need_system(v)) {
+        return false;
+    }
+    *base = v->seg[seg].base;
+    return true;
+}
+
+// True when the operand is what was intercepted, whole: then its GPA is known without a walk. An access
+// that crosses into another page is not.
+static bool operand_is_intercepted(const struct insn *insn, uint64_t linear, uint64_t gpa)
+{
+    uint64_t offset = linear & (PAGE_SIZE - 1);
+
+    return offset == (gpa & (PAGE_SIZE - 1)) && offset + insn->size <= PAGE_SIZE;
+}
+
+static void plain_move(struct vcpu *v, const struct insn *insn, uint64_t gpa)
+{
+    struct bus *bus = &v->dev->bus;
+
+    if (insn->kind == INSN_STORE) {
+        bus_mmio_write(bus, gpa, insn->size, decode_store_value(insn, v->regs->gpr));
+    } else {
+        uint64_t value = decode_load_result(insn, bus_mmio_read(bus, gpa, insn->size), v->regs->gpr[insn->reg]);
+
+        vcpu_set_gpr(v, insn->reg, 8, false, value);
+    }
+    vcpu_set_rip(v, v->regs->rip + insn->length);
+}
+
+enum emu mmio_intercept(struct vcpu *v, const struct hv_memory_intercept *msg, uint32_t *flags)
+{
+    uint8_t bytes[DECODE_MAX_INSN];
+    uint8_t length;
+    uint64_t base;
+    struct insn insn;
+    enum emu result;
+
+    // Code in device memory, and pages we mapped without a right, are beyond what a machine like ours has.
+    if (msg->hdr.access == ACCESS_FETCH || is_ram(v, msg->gpa)) {
+        return EMU_STOP;
+    }
+    result = instruction_bytes(v, msg, bytes, &length);
+    if (result != EMU_OK) {
+        return result;
+    }
+    *flags = HV_XWAIT_DIRTY;
+    if (decode_insn(bytes, length, v->mode, &insn)) {
+        if (!segment_base(v, insn.seg, &base)) {
+            return EMU_STOP;
+        }
+        uint64_t next = v->regs->rip + insn.length;
+
+        if (operand_is_intercepted(&insn, decode_address(&insn, v->regs->gpr, next, base), msg->gpa)) {
+            plain_move(v, &insn, msg->gpa);
+            return EMU_OK;
+        }
+    }
+    return exec_full_insn(v, bytes, length);
+}
