@@ -17,8 +17,10 @@
 //   An answer is one http_respond...() or http_error(), or http_stream_begin() ... http_stream_end().
 //   After that call the pointer r must not be used. A handler that answers before the body was read makes
 //   the server drain a little of the body and close the connection if there is more.
-//   If the peer goes away first, the abort callback (if set) is called exactly once and r is dead; no other
-//   callback comes after it. Without an abort callback, answering a dead request is impossible because r is
+//   If the peer goes away first, or the server itself refuses the request while its handler holds it (body too
+//   large, malformed or too slow), the abort callback (if set) is called exactly once and r is dead; no other
+//   callback comes after it, and nothing can be answered in it. It may come from inside http_body_collect() and
+//   http_body_stream() (a body announced as too large). Without an abort callback, answering a dead request is impossible because r is
 //   freed: a handler that answers later MUST set one.
 //
 // HEAD is routed to GET and the body suppressed. OPTIONS is answered from the routes. Requests of one
@@ -136,12 +138,13 @@ void *http_user(const struct http_request *r);
 void http_on_abort(struct http_request *r, void (*aborted)(struct http_request *r));
 
 // --- request body ---
-// Whole body in memory, at most max bytes (and limits.collect_bytes), else 413; NUL-terminated for the
+// Whole body in memory (empty if there is none), at most max bytes (and limits.collect_bytes), else 413; NUL-terminated for the
 // convenience of text parsers, len excludes the NUL. The body lives in the arena's lifetime.
 void http_body_collect(struct http_request *r, size_t max,
                        void (*done)(struct http_request *r, char *body, size_t len));
 // Body in pieces of any size. on_data returns how many bytes it took; fewer than len pauses the body until
-// http_body_resume(), and the rest comes again. on_end comes after the last byte, also for an empty body.
+// http_body_resume(), and the rest comes again. A request without a body is refused with 411. on_end comes after the last byte, also if the
+// body has length 0.
 // The sender's `Expect: 100-continue` is answered when the body is asked for, not before, so that a handler
 // can refuse a large upload from its headers.
 void http_body_stream(struct http_request *r, uint64_t max,

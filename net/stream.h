@@ -14,7 +14,8 @@
 //   read() until 0 ---------->              0 = nothing now, STREAM_EOF = peer finished, STREAM_ERROR = broken
 //   write() ----------------->              fewer bytes than asked = full; continue *with the same bytes*
 //            <--- on_event(WRITABLE) ---
-//   close() or abort() ------>              no event afterwards, the pointer is dead
+//   finish() -------------->                half close
+//   close() or abort() ----->               no event afterwards, the pointer is dead
 #ifndef NET_STREAM_H
 #define NET_STREAM_H
 
@@ -42,9 +43,11 @@ struct stream_ops {
     // next one must begin with the bytes that were not taken.
     size_t (*write)(struct stream *s, const void *data, size_t len);
     void (*flush)(struct stream *s); // send what is buffered now; may be NULL
+    // Nothing more will be written: the peer sees the end after what was written. Reading stays possible.
+    void (*finish)(struct stream *s);
     void (*close)(struct stream *s); // orderly: what was written is still sent
     void (*abort)(struct stream *s); // at once; the peer sees a reset
-    void (*peer)(struct stream *s, struct stream_addr *out);
+    void (*peer)(struct stream *s, struct stream_addr *out); // the other end's address
 };
 
 struct stream {

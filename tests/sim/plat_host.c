@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Linux implementation of mgmt/plat.h: a poll() loop, for unit tests, fuzzing and host programs.
-#define _GNU_SOURCE // pipe2, mallinfo2
 #include "tests/sim/plat_host.h"
 
 #include <errno.h>

@@ -28,6 +28,7 @@ struct plat_fd {
     short events;
     short index; // private
     void (*fn)(struct plat_fd *f, short revents);
+    void *user;
 };
 void plat_fd_add(struct plat_fd *f);
 void plat_fd_remove(struct plat_fd *f);
