@@ -17,6 +17,7 @@ struct cpu {
     bool online;
     uint8_t *stack_top;
     void *arch; // arch/x86: GDT, TSS, VMXON region or host save area
+    void *virt_save; // AMD-V: the hypervisor's own VMSAVE state
 
     // calls from other processors (cpu_call)
     struct cpu_call *calls; // (a) list
@@ -86,9 +87,15 @@ static inline void *spa_to_va(spa_t spa)
 {
     return (void *)(0xffff800000000000ull + spa.v); // HV_DIRECT_BASE
 }
-static inline spa_t va_to_spa(const void *va) // direct-map addresses only
+extern uint64_t hv_image_spa; // where the image lies, set before anything else runs
+
+// Addresses in the direct map or in the image.
+static inline spa_t va_to_spa(const void *va)
 {
-    return SPA((uint64_t)va - 0xffff800000000000ull);
+    uint64_t v = (uint64_t)va;
+
+    return SPA(v >= 0xffffffff80000000ull ? v - 0xffffffff80000000ull + hv_image_spa
+                                          : v - 0xffff800000000000ull);
 }
 
 #endif

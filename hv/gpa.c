@@ -36,6 +36,9 @@ static uint64_t make_leaf(spa_t spa, int level, uint32_t flags)
     const struct npt_format *f = virt->npt;
     uint64_t e = spa.v | ((flags & HV_MAP_NOT_CACHED) ? f->leaf_uncached : f->leaf_common);
 
+    if ((flags & HV_MAP_READ) == 0) {
+        return 0; // no access at all is the same as not mapped
+    }
     e |= (flags & HV_MAP_READ) ? f->read : 0;
     e |= (flags & HV_MAP_WRITE) ? f->write : 0;
     e |= (flags & (HV_MAP_KEXEC | HV_MAP_UEXEC)) ? f->exec : f->noexec;

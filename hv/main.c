@@ -10,6 +10,7 @@
 
 const struct virt_ops *virt;
 struct virt_caps virt_caps;
+uint64_t hv_image_spa;
 static bool hv_ready; // the boot processor is done: the others may schedule
 
 static void check_boot_info(const struct boot_info *info)
@@ -49,6 +50,7 @@ static void log_machine(const struct boot_info *info)
 
 void hv_main(struct boot_info *info)
 {
+    hv_image_spa = info->hv_base;
     console_init(info);
     check_boot_info(info);
     log_level = (enum log_level)MIN(info->log_level, (uint8_t)LOG_DEBUG);

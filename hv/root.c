@@ -11,7 +11,7 @@
 #define STACK_SIZE 16384u
 #define TABLES_SIZE (1ull << 20) // end of the management range, reserved by the loader
 
-uint8_t root_io_bitmap[3 * 4096];
+uint8_t root_io_bitmap[3 * 4096] __attribute__((aligned(4096)));
 
 // --- ports that the hypervisor keeps: console UART, both PICs, the timer it calibrates with ---
 

@@ -61,15 +61,17 @@ struct vmx_vp {
     uint64_t host_rsp_shadow;
     uint64_t cr0_mask, cr4_mask;
     uint64_t msr_kernel_gs, msr_star, msr_lstar, msr_cstar, msr_sfmask, msr_tsc_aux;
-    uint64_t apic_access;
+    uint32_t exceptions; // intercepts asked for by set_exceptions()
+    uint32_t last_cpu;   // processor whose TLB may hold its translations
+    uint8_t apicv_mode;
 };
 struct svm_vp {
     void *vmcb;
     uint64_t vmcb_pa;
     uint32_t asid;
     uint64_t asid_generation;
-    bool nmi_masked, nmi_window;
-    uint64_t msr_tsc_aux;
+    bool nmi_masked;
+    uint64_t nmi_iret_rip; // the IRET that ended the last NMI handler
 };
 
 struct vp {

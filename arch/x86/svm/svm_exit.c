@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// AMD-V back end: from EXITCODE and EXITINFO to struct vp_exit (APM 2 Appendix C "SVM Intercept Exit Codes").
+#include "arch/x86/decode.h"
+#include "arch/x86/svm/svm_priv.h"
+
+static uint32_t reason_of(uint64_t code)
+{
+    if (code >= SVM_EXIT_EXCEPTION0 && code <= SVM_EXIT_EXCEPTION31) {
+        return EXIT_EXCEPTION;
+    }
+    switch (code) {
+    case SVM_EXIT_INTR:
+        return EXIT_INTERRUPT;
+    case SVM_EXIT_NMI:
+        return EXIT_NMI;
+    case SVM_EXIT_INIT:
+        return EXIT_INIT;
+    case SVM_EXIT_VINTR:
+        return EXIT_INTR_WINDOW;
+    case SVM_EXIT_RDPMC:
+        return EXIT_RDPMC;
+    case SVM_EXIT_CPUID:
+        return EXIT_CPUID;
+    case SVM_EXIT_IRET:
+        return EXIT_NMI_WINDOW;
+    case SVM_EXIT_INVD:
+    case SVM_EXIT_WBINVD:
+        return EXIT_WBINVD;
+    case SVM_EXIT_PAUSE:
+        return EXIT_PAUSE;
+    case SVM_EXIT_HLT:
+        return EXIT_HLT;
+    case SVM_EXIT_IOIO:
+        return EXIT_IO;
+    case SVM_EXIT_MSR:
+        return EXIT_RDMSR; // or WRMSR, see below
+    case SVM_EXIT_TASK_SWITCH:
+        return EXIT_TASK_SWITCH;
+    case SVM_EXIT_SHUTDOWN:
+        return EXIT_TRIPLE_FAULT;
+    case SVM_EXIT_VMMCALL:
+        return EXIT_HYPERCALL;
+    case SVM_EXIT_MONITOR:
+    case SVM_EXIT_MWAIT:
+    case SVM_EXIT_MWAIT_COND:
+        return EXIT_MONITOR;
+    case SVM_EXIT_XSETBV:
+        return EXIT_XSETBV;
+    case SVM_EXIT_NPF:
+        return EXIT_GPA_FAULT;
+    case SVM_EXIT_INVLPGA:
+    case SVM_EXIT_VMRUN:
+    case SVM_EXIT_VMLOAD ... SVM_EXIT_SKINIT:
+        return EXIT_VIRT_INSN;
+    case ~0ull:
+    case 0xffffffffull:
+        return EXIT_INVALID_STATE;
+    default:
+        return EXIT_UNKNOWN;
+    }
+}
+
+// EXITINFO1 of IOIO: type 0, string 2, rep 3, sizes 6:4, address sizes 9:7, segment 12:10, port 31:16.
+static void decode_io(struct vp *vp, const struct vmcb *v)
+{
+    uint64_t info = v->exit_info1;
+
+    vp->exit.io.port = (uint16_t)(info >> 16);
+    vp->exit.io.in = (info & 1) != 0;
+    vp->exit.io.string = (info & BIT(2)) != 0;
+    vp->exit.io.rep = (info & BIT(3)) != 0;
+    vp->exit.io.size = (uint8_t)(info >> 4 & 7);
+    vp->exit.io.seg = virt_caps.decode_assist ? (uint8_t)(info >> 10 & 7) : 3;
+    vp->exit.insn_len = (uint8_t)(v->exit_info2 - v->rip);
+}
+
+// EXITINFO1 of a nested page fault is a page-fault error code; EXITINFO2 the guest-physical address.
+static void decode_npf(struct vp *vp, const struct vmcb *v)
+{
+    uint64_t error = v->exit_info1;
+
+    vp->exit.gpa.gpa = GPA(v->exit_info2);
+    vp->exit.gpa.gva = GVA(0);
+    vp->exit.gpa.gva_valid = false;
+    vp->exit.gpa.present = (error & 1) != 0;
+    vp->exit.gpa.write = (error & 2) != 0;
+    vp->exit.gpa.exec = (error & BIT(4)) != 0;
+    vp->exit.gpa.read = !vp->exit.gpa.write && !vp->exit.gpa.exec;
+}
+
+static void decode_exception(struct vp *vp, const struct vmcb *v)
+{
+    uint8_t vector = (uint8_t)(v->exit_code - SVM_EXIT_EXCEPTION0);
+
+    vp->exit.exc.vector = vector;
+    vp->exit.exc.has_error = (BIT(vector) & (BIT(8) | 0x7c00 | BIT(17))) != 0;
+    vp->exit.exc.error = (uint32_t)v->exit_info1;
+    vp->exit.exc.address = vector == VECTOR_PF ? v->exit_info2 : 0;
+}
+
+// The handler that NMIs interrupted is returning; the next NMI may come once the IRET is done.
+static void end_nmi(struct vp *vp, struct vmcb *v)
+{
+    vp->svm.nmi_masked = false;
+    vp->svm.nmi_iret_rip = v->rip;
+    v->intercept_misc1 &= ~(uint32_t)SVM_ICPT_IRET;
+}
+
+static uint8_t saved_length(const struct vmcb *v)
+{
+    uint64_t length = v->next_rip - v->rip;
+
+    return virt_caps.next_rip && v->next_rip != 0 && length <= DECODE_MAX_INSN ? (uint8_t)length : 0;
+}
+
+void svm_decode_exit(struct vp *vp)
+{
+    struct vmcb *v = vmcb_of(vp);
+
+    vp->exit.reason = reason_of(v->exit_code);
+    vp->exit.raw = (uint32_t)v->exit_code;
+    vp->exit.qual[0] = v->exit_info1;
+    vp->exit.qual[1] = v->exit_info2;
+    vp->exit.insn_len = saved_length(v);
+    switch (vp->exit.reason) {
+    case EXIT_RDMSR:
+        vp->exit.reason = (v->exit_info1 & 1) != 0 ? EXIT_WRMSR : EXIT_RDMSR;
+        break;
+    case EXIT_IO:
+        decode_io(vp, v);
+        break;
+    case EXIT_GPA_FAULT:
+        decode_npf(vp, v);
+        break;
+    case EXIT_EXCEPTION:
+        decode_exception(vp, v);
+        break;
+    case EXIT_NMI_WINDOW:
+        end_nmi(vp, v);
+        break;
+    default:
+        break;
+    }
+}
+
+static void dump_segment(const char *name, const struct vmcb_segment *s)
+{
+    LOGN("  %s %04x base %016llx limit %08x attr %03x", name, s->selector, (unsigned long long)s->base,
+         s->limit, s->attrib);
+}
+
+void svm_dump(struct vp *vp)
+{
+    const struct vmcb *v = vmcb_of(vp);
+
+    LOGN("VMCB of partition %u VP %u: exit %#llx info %#llx %#llx int %#llx inj %#llx shadow %llx",
+         vp->partition->index, vp->index, (unsigned long long)v->exit_code, (unsigned long long)v->exit_info1,
+         (unsigned long long)v->exit_info2, (unsigned long long)v->exit_int_info,
+         (unsigned long long)v->event_inj, (unsigned long long)v->interrupt_shadow);
+    LOGN("  rip %016llx rsp %016llx rflags %llx cpl %u", (unsigned long long)v->rip,
+         (unsigned long long)v->rsp, (unsigned long long)v->rflags, v->cpl);
+    LOGN("  cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx", (unsigned long long)v->cr0,
+         (unsigned long long)v->cr2, (unsigned long long)v->cr3, (unsigned long long)v->cr4,
+         (unsigned long long)v->efer);
+    for (unsigned i = 0; i < 16; i += 4) {
+        LOGN("  r%02u %016llx %016llx %016llx %016llx", i, (unsigned long long)vp->regs->gpr[i],
+             (unsigned long long)vp->regs->gpr[i + 1], (unsigned long long)vp->regs->gpr[i + 2],
+             (unsigned long long)vp->regs->gpr[i + 3]);
+    }
+    dump_segment("cs", &v->cs);
+    dump_segment("ss", &v->ss);
+    dump_segment("ds", &v->ds);
+    dump_segment("tr", &v->tr);
+    dump_segment("gdtr", &v->gdtr);
+    dump_segment("idtr", &v->idtr);
+}
