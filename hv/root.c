@@ -208,14 +208,13 @@ static uint64_t write_boot_info(struct arena *a, const struct boot_info *info)
     uint64_t page = take(a, PAGE_SIZE);
     struct mgmt_boot_info *m = spa_to_va(SPA(spa));
 
-    *m = (struct mgmt_boot_info){
-        .magic = MGMT_BOOT_MAGIC,
-        .tsc_hz = host_tsc_hz,
-        .vp_count = ROOT_VPS,
-        .cpu_count = cpu_count,
-        .hypercall_page = MGMT_DIRECT_BASE + page,
-        .boot = *info,
-    };
+    // Field by field: the structure is larger than the stack may bear.
+    m->magic = MGMT_BOOT_MAGIC;
+    m->tsc_hz = host_tsc_hz;
+    m->vp_count = ROOT_VPS;
+    m->cpu_count = cpu_count;
+    m->hypercall_page = MGMT_DIRECT_BASE + page;
+    __builtin_memcpy(&m->boot, info, sizeof(*info));
     copy_text(m->engine, sizeof(m->engine), virt->name);
     copy_text(m->version, sizeof(m->version), KEELSON_VERSION);
     cpu_brand(m->cpu_brand);
