@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The management partition: mgmt/ and net/ on newlib, with the third-party libraries of mk/deps.mk.
 
-MGMT_SRCS := $(filter-out %_host.c,$(call sources,mgmt net,*.c) $(call sources,mgmt net,*.S))
+MGMT_SRCS := $(filter-out %_host.c,$(call sources,mgmt net,*.c) $(call sources,mgmt net,*.S)) arch/x86/decode.c
 MGMT_OBJS := $(call objects,$(BUILD)/mgmt,$(MGMT_SRCS))
 MGMT_LDS := mgmt/rt/mgmt.ld
 MGMT_CFLAGS := -std=gnu11 $(WARNINGS) $(FREESTANDING) -mcmodel=small -ffunction-sections -fdata-sections \

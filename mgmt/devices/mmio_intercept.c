@@ -56,6 +56,18 @@ static void plain_move(struct vcpu *v, const struct insn *insn, uint64_t gpa)
     vcpu_set_rip(v, v->regs->rip + insn->length);
 }
 
+// The message may hold only the part of the instruction that lies in its first page: then look for the rest.
+static enum emu exec_rare(struct vcpu *v, uint8_t bytes[DECODE_MAX_INSN], uint8_t length)
+{
+    enum emu result = exec_full_insn(v, bytes, length);
+
+    if (result == EMU_STOP && length < DECODE_MAX_INSN) {
+        result = vcpu_fetch(v, bytes, &length);
+        return result == EMU_OK ? exec_full_insn(v, bytes, length) : result;
+    }
+    return result;
+}
+
 enum emu mmio_intercept(struct vcpu *v, const struct hv_memory_intercept *msg, uint32_t *flags)
 {
     uint8_t bytes[DECODE_MAX_INSN];
@@ -84,5 +96,5 @@ enum emu mmio_intercept(struct vcpu *v, const struct hv_memory_intercept *msg, u
             return EMU_OK;
         }
     }
-    return exec_full_insn(v, bytes, length);
+    return exec_rare(v, bytes, length);
 }

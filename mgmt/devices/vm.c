@@ -113,8 +113,7 @@ static bool serve_access(struct dp_vm *vm, uint32_t vp, const struct hv_message 
     default:
         return crash(vm, vp, msg->header.type);
     }
-    // RSP is the only general register that needs a flag.
-    if (v.regs->dirty & HV_DIRTY_RSP) {
+    if (v.regs->dirty != 0) {
         *flags |= HV_XWAIT_DIRTY;
     }
     return !power_requested(vm);
