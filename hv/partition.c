@@ -13,7 +13,7 @@
 // Privileges of a child (TLFS HV_PARTITION_PRIVILEGE_MASK): run time, reference counter, synthetic timers,
 // interrupt control, hypercall, VP index, reference TSC, frequency registers; no SynIC, no management.
 #define CHILD_PRIVILEGES                                                                           \
-    (PRIV(0) | PRIV(1) | PRIV(3) | PRIV(4) | PRIV(5) | PRIV(6) | PRIV(9) | PRIV(11) | PRIV(33) |     \
+    (PRIV(0) | PRIV(1) | PRIV(3) | PRIV(4) | PRIV(5) | PRIV(6) | PRIV(9) | PRIV(11) | PRIV(15) | PRIV(33) |\
      PRIV(49))
 #define ROOT_PRIVILEGES (CHILD_PRIVILEGES | PRIV(32) | PRIV(34) | PRIV(44))
 

@@ -108,3 +108,8 @@ void fpu_restore(struct vp *vp)
         write_xcr0(vp->xcr0);
     }
 }
+
+void fpu_set_xcr0(uint64_t value)
+{
+    write_xcr0(value);
+}

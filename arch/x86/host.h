@@ -61,5 +61,6 @@ extern uint64_t host_xcr0;       // components offered to guests
 void fpu_init_area(void *area);
 void fpu_save(struct vp *vp);    // registers -> vp->fpu
 void fpu_restore(struct vp *vp); // vp->fpu -> registers, XCR0
+void fpu_set_xcr0(uint64_t value); // the loaded VP has written XCR0; the value has been checked
 
 #endif

@@ -487,6 +487,20 @@ bool vlapic_write(struct vp *vp, uint32_t offset, uint64_t value)
     return true;
 }
 
+bool vlapic_read_icr(struct vp *vp, uint64_t *value)
+{
+    *value = (uint64_t)apic_get(vp, APIC_ICR_HIGH) << 32 | apic_get(vp, APIC_ICR);
+    return true;
+}
+
+bool vlapic_write_icr(struct vp *vp, uint64_t value)
+{
+    if (vlapic_mode(vp) == VLAPIC_X2APIC) {
+        return write_x2apic(vp, APIC_ICR, value);
+    }
+    return vlapic_write(vp, APIC_ICR_HIGH, value >> 32) && vlapic_write(vp, APIC_ICR, (uint32_t)value);
+}
+
 static bool is_x2apic_msr(const struct vp *vp, uint32_t msr)
 {
     return vlapic_mode(vp) == VLAPIC_X2APIC && msr >= 0x800 && msr < 0x840;

@@ -36,6 +36,11 @@ uint64_t vlapic_tsc_deadline(const struct vp *vp); // IA32_TSC_DEADLINE
 void vlapic_set_tsc_deadline(struct vp *vp, uint64_t guest_tsc);
 void vlapic_tsc_changed(struct vp *vp); // vp->tsc_offset has another value
 
+// Both halves of ICR in one value, as HV_X64_MSR_ICR has them; the destination is in the upper 32 bits in the form of
+// the current mode (xAPIC: bits 63:56).
+MUST_CHECK bool vlapic_read_icr(struct vp *vp, uint64_t *value);
+MUST_CHECK bool vlapic_write_icr(struct vp *vp, uint64_t value);
+
 // Task priority as CR8 and HV_X64_MSR_TPR know it.
 static inline uint8_t vlapic_tpr(const struct vp *vp)
 {
