@@ -3,7 +3,8 @@
 //
 // x2APIC mode where the processor has it, otherwise the memory-mapped registers, uncached. The mode is
 // chosen by the boot processor. The timer is one-shot: TSC-deadline mode where there is one, otherwise a
-// count of a frequency measured against the TSC, re-armed when the deadline is farther than one count.
+// count of a frequency measured against the TSC. A deadline farther than one count fires early; the
+// scheduler then finds nothing expired and arms it again.
 #include "arch/x86/host_internal.h"
 
 #define APIC_ID 0x20
@@ -162,7 +163,7 @@ void apic_timer_calibrate(void)
     timer_ratio = MAX((ticks << 16) / counts, 1ull);
 }
 
-static void program(uint64_t deadline)
+void host_timer_arm(uint64_t deadline)
 {
     if (tsc_deadline) {
         wrmsr(MSR_TSC_DEADLINE, deadline == ~0ull ? 0 : deadline);
@@ -176,28 +177,4 @@ static void program(uint64_t deadline)
         count = ticks >= max_ticks ? COUNT_MAX & ~0xffffu : (ticks << 16) / timer_ratio + 1;
     }
     apic_write(APIC_TIMER_INITIAL, (uint32_t)count);
-}
-
-void host_timer_arm(uint64_t deadline_tsc)
-{
-    struct cpu *c = this_cpu();
-
-    if (c->armed_deadline != deadline_tsc) {
-        c->armed_deadline = deadline_tsc;
-        program(deadline_tsc);
-    }
-}
-
-void apic_timer_interrupt(void)
-{
-    struct cpu *c = this_cpu();
-
-    if (c->armed_deadline == ~0ull) {
-        return;
-    }
-    if (rdtsc() < c->armed_deadline) {
-        program(c->armed_deadline); // the count was too short for it
-    } else {
-        c->armed_deadline = ~0ull;
-    }
 }

@@ -40,8 +40,9 @@ struct arch_cpu { // this_cpu()->arch
     uint64_t gdt[5];
     struct tss64 tss;
     spa_t virt_page; // VMXON region or host save area, 4 KiB, zeroed, for the back end alone
-    struct partition *last_partition; // whose VP was loaded last: speculation barriers between partitions
+    const struct partition *last_partition; // whose VP was loaded last: speculation barriers between partitions
     uint64_t nmi_count;
+    bool virt_on; // the extension is enabled here
 };
 
 static inline struct arch_cpu *this_arch_cpu(void)
@@ -91,7 +92,6 @@ void apic_eoi(void);
 void apic_send_ipi(uint32_t apic_id, uint32_t icr_low); // SDM 3A "Interrupt Command Register (ICR)"
 void apic_send_nmi_to_others(void);
 void apic_timer_calibrate(void); // boot processor, after tsc_calibrate()
-void apic_timer_interrupt(void);
 void tsc_calibrate(const struct boot_info *info);
 void tsc_delay_us(uint32_t us);
 
@@ -129,6 +129,7 @@ void mtrr_synchronise(void); // others: copy what differs, with caches off
 
 // --- other ---
 void power_init(const struct boot_info *info);
+void uart_route(void); // once the IOAPICs are known
 void fpu_init(void);     // boot processor: sizes
 void fpu_init_cpu(void); // every processor: CR4, XCR0
 

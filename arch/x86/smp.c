@@ -4,6 +4,7 @@
 // SDM 3A "Multiple-Processor (MP) Initialization". One processor is started at a time, so one trampoline
 // page and one parameter block serve all.
 #include "arch/x86/host_internal.h"
+#include "arch/x86/mitigations.h"
 
 #define ICR_INIT_ASSERT 0x4500u
 #define ICR_STARTUP 0x4600u
@@ -36,6 +37,7 @@ static __attribute__((noreturn)) void smp_cpu_entry(uint32_t index)
     mtrr_synchronise();
     apic_init_cpu();
     fpu_init_cpu();
+    mitigations_init_cpu();
     __atomic_store_n(&cpus[index].online, true, __ATOMIC_RELEASE);
     hv_cpu_main();
     __builtin_unreachable();
@@ -121,6 +123,9 @@ void host_init(const struct boot_info *info)
     apic_init_cpu();
     apic_timer_calibrate();
     ioapic_init();
+    uart_route();
+    mitigations_init();
+    mitigations_init_cpu();
     mtrr_record();
     fpu_init();
     fpu_init_cpu();

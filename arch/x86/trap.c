@@ -84,7 +84,7 @@ void interrupt_dispatch(uint64_t vector)
         break;
     case HOST_VECTOR_TIMER:
         apic_eoi();
-        apic_timer_interrupt();
+        hv_timer_interrupt();
         break;
     case HOST_VECTOR_KICK:
         apic_eoi();

@@ -28,6 +28,7 @@
 #define RING_BYTES 16384u // power of two
 
 static uint16_t port; // 0: no UART
+static uint8_t isa_irq;
 static uint8_t ring[RING_BYTES];
 static uint32_t head, tail; // free running; head - tail bytes wait
 static uint8_t enabled;     // IER
@@ -71,9 +72,16 @@ void host_uart_init(uint16_t io_port, uint8_t irq)
     outb(port + UART_FCR, FCR_ENABLE_CLEAR);
     outb(port + UART_MCR, MCR_DTR_RTS_OUT2);
     set_interrupts(IER_RECEIVE);
-    if (irq != 0 && host_ioapic_pins() != 0) {
-        struct isa_route r = ioapic_isa_route(irq);
-        host_ioapic_route(r.gsi, HOST_VECTOR_CONSOLE, cpus[0].apic_id, r.level, r.active_low);
+    isa_irq = irq;
+}
+
+void uart_route(void)
+{
+    if (port != 0 && isa_irq != 0) {
+        struct isa_route r = ioapic_isa_route(isa_irq);
+        if (!host_ioapic_route(r.gsi, HOST_VECTOR_CONSOLE, cpus[0].apic_id, r.level, r.active_low)) {
+            LOGW("no interrupt for the console UART: input is not seen");
+        }
     }
 }
 

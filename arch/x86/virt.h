@@ -29,7 +29,7 @@ enum vp_exit_reason {
     EXIT_EXCEPTION,   // intercepted exception
     EXIT_APIC_ACCESS, // access to the APIC page while APIC virtualization is on
     EXIT_APIC_WRITE,  // APIC register written; already in the register page
-    EXIT_APIC_EOI,    // virtualized EOI of a vector in the EOI-exit bitmap
+    EXIT_APIC_EOI,    // virtualized EOI of vector qual[0], which is in the EOI-exit bitmap
     EXIT_XSETBV,
     EXIT_PAUSE,
     EXIT_WBINVD, // WBINVD, INVD
@@ -92,6 +92,7 @@ struct virt_caps {
     bool tsc_scaling;
     bool page_1g; // second-level 1 GiB pages
     uint32_t asid_count; // AMD-V; VT-x: 65536
+    spa_t apic_access; // apicv: page to map at GPA 0xfee00000 of every partition; hypervisor's own, shared
 };
 
 // Second-level page table entry formats for the one walker in hv/gpa.c.

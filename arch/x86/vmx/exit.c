@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+// Running a VP: entry, and the table that turns the processor's exit reasons into struct vp_exit.
+//
+// Only the exit reason is read for every exit; each row says what else is worth reading. Nothing is decided
+// here except what never concerns anybody above: host NMIs, machine checks, and the debug and alignment
+// exceptions that are intercepted for the host's sake alone and go straight back to the guest.
+#include "arch/x86/vmx/vmx.h"
+
+_Static_assert(offsetof(struct hv_register_page, gpr) == 8, "entry.S: GPR()");
+
+#define REASON_FAILED_ENTRY BIT(31)
+
+enum read_flags {
+    READ_LENGTH = 1, // the instruction's, for handlers that skip it
+    READ_QUALIFICATION = 2,
+    REQUEUE = 4, // the exit can hit during event delivery
+};
+
+struct exit_row {
+    uint8_t reason; // enum vp_exit_reason
+    uint8_t flags;
+    bool (*fill)(struct vp *vp); // false: dealt with, enter again
+};
+
+static bool fill_exception(struct vp *vp)
+{
+    uint32_t info = (uint32_t)vmread(VMCS_EXIT_INTR_INFO);
+    uint8_t vector = INTR_VECTOR(info);
+    struct vp_exit *e = &vp->exit;
+
+    if (INTR_TYPE(info) == INTR_TYPE_NMI) {
+        __asm__ volatile("int $2"); // NMIs are blocked until the handler's IRET
+        e->reason = EXIT_NMI;
+        e->vectoring = vmx_requeue_event();
+        return true;
+    }
+    if (vector == VECTOR_MC) {
+        __asm__ volatile("int $18");
+        return false;
+    }
+    if ((info & INTR_NMI_UNBLOCKED) && vector != VECTOR_DF) {
+        vmx_restore_nmi_blocking();
+    }
+    if ((vp->vmx.exceptions & BIT(vector)) == 0) {
+        if (vector == VECTOR_DB) {
+            vmx_reflect_debug(vp, info, e->qual[0]);
+        } else {
+            vmx_reflect_alignment(info);
+        }
+        return false;
+    }
+    e->exc.vector = vector;
+    e->exc.has_error = info & INTR_ERROR_VALID;
+    e->exc.error = e->exc.has_error ? (uint32_t)vmread(VMCS_EXIT_ERROR_CODE) : 0;
+    e->exc.address = vector == VECTOR_PF ? e->qual[0] : 0;
+    return true;
+}
+
+static bool fill_io(struct vp *vp)
+{
+    struct vp_exit *e = &vp->exit;
+    uint64_t q = e->qual[0];
+
+    e->io.size = (uint8_t)((q & 7) + 1);
+    e->io.in = q & BIT(3);
+    e->io.string = q & BIT(4);
+    e->io.rep = q & BIT(5);
+    e->io.port = (uint16_t)(q >> 16);
+    e->io.seg = 3;
+    if (e->io.string && vmx_controls.string_io_info) {
+        e->io.seg = (uint8_t)(vmread(VMCS_EXIT_INSN_INFO) >> 15 & 7);
+    }
+    return true;
+}
+
+static bool fill_cr(struct vp *vp)
+{
+    struct vp_exit *e = &vp->exit;
+    uint64_t q = e->qual[0];
+
+    e->cr.cr = q & 15;
+    e->cr.kind = q >> 4 & 3;
+    e->cr.gpr = q >> 8 & 15;
+    e->cr.lmsw = (uint16_t)(q >> 16);
+    return true;
+}
+
+// SDM 3C "Exit Qualification for EPT Violations".
+static bool fill_gpa(struct vp *vp)
+{
+    struct vp_exit *e = &vp->exit;
+    uint64_t q = e->qual[0];
+
+    e->gpa.gpa = GPA(vmread(VMCS_GUEST_PHYSICAL));
+    e->gpa.read = q & BIT(0);
+    e->gpa.write = q & BIT(1);
+    e->gpa.exec = q & BIT(2);
+    e->gpa.present = q & (BIT(3) | BIT(4) | BIT(5));
+    e->gpa.gva_valid = q & BIT(7);
+    e->gpa.gva = GVA(e->gpa.gva_valid ? vmread(VMCS_GUEST_LINEAR) : 0);
+    if ((q & INTR_NMI_UNBLOCKED) && !e->vectoring) {
+        vmx_restore_nmi_blocking();
+    }
+    return true;
+}
+
+// SDM 3C "Exit Qualification for APIC-Access VM Exits from Linear Accesses and Guest-Physical Accesses".
+static bool fill_apic_access(struct vp *vp)
+{
+    struct vp_exit *e = &vp->exit;
+    unsigned type = e->qual[0] >> 12 & 15;
+
+    e->apic.offset = e->qual[0] & 0xfff;
+    e->apic.linear = type <= 1;
+    e->apic.write = type == 1;
+    return true;
+}
+
+static bool fill_apic_write(struct vp *vp)
+{
+    vp->exit.apic.offset = vp->exit.qual[0] & 0xfff;
+    vp->exit.apic.write = true;
+    vp->exit.apic.linear = true;
+    return true;
+}
+
+#define UNKNOWN_ROW {EXIT_UNKNOWN, READ_LENGTH | READ_QUALIFICATION | REQUEUE, NULL}
+#define VIRT_INSN_ROW {EXIT_VIRT_INSN, READ_LENGTH, NULL}
+
+// By basic exit reason (SDM 3D appendix "VMX Basic Exit Reasons").
+static const struct exit_row rows[] = {
+    [0] = {EXIT_EXCEPTION, READ_LENGTH | READ_QUALIFICATION, fill_exception},
+    [1] = {EXIT_INTERRUPT, 0, NULL},
+    [2] = {EXIT_TRIPLE_FAULT, 0, NULL},
+    [3] = {EXIT_INIT, 0, NULL},
+    [4] = UNKNOWN_ROW, // SIPI: only in the wait-for-SIPI state, which is not used
+    [5] = UNKNOWN_ROW,
+    [6] = UNKNOWN_ROW,
+    [7] = {EXIT_INTR_WINDOW, 0, NULL},
+    [8] = {EXIT_NMI_WINDOW, 0, NULL},
+    [9] = {EXIT_TASK_SWITCH, READ_LENGTH | READ_QUALIFICATION, NULL},
+    [10] = {EXIT_CPUID, READ_LENGTH, NULL},
+    [11] = VIRT_INSN_ROW, // GETSEC
+    [12] = {EXIT_HLT, READ_LENGTH, NULL},
+    [13] = {EXIT_WBINVD, READ_LENGTH, NULL}, // INVD
+    [14] = UNKNOWN_ROW,
+    [15] = {EXIT_RDPMC, READ_LENGTH, NULL},
+    [16] = UNKNOWN_ROW,
+    [17] = UNKNOWN_ROW,
+    [18] = {EXIT_HYPERCALL, READ_LENGTH, NULL},
+    [19] = VIRT_INSN_ROW, // VMCLEAR
+    [20] = VIRT_INSN_ROW, // VMLAUNCH
+    [21] = VIRT_INSN_ROW, // VMPTRLD
+    [22] = VIRT_INSN_ROW, // VMPTRST
+    [23] = VIRT_INSN_ROW, // VMREAD
+    [24] = VIRT_INSN_ROW, // VMRESUME
+    [25] = VIRT_INSN_ROW, // VMWRITE
+    [26] = VIRT_INSN_ROW, // VMXOFF
+    [27] = VIRT_INSN_ROW, // VMXON
+    [28] = {EXIT_CR_ACCESS, READ_LENGTH | READ_QUALIFICATION, fill_cr},
+    [29] = UNKNOWN_ROW, // MOV DR
+    [30] = {EXIT_IO, READ_LENGTH | READ_QUALIFICATION, fill_io},
+    [31] = {EXIT_RDMSR, READ_LENGTH, NULL},
+    [32] = {EXIT_WRMSR, READ_LENGTH, NULL},
+    [33] = UNKNOWN_ROW, // with bit 31: guest state refused
+    [34] = UNKNOWN_ROW, // with bit 31: MSR loading
+    [35] = UNKNOWN_ROW,
+    [36] = {EXIT_MONITOR, READ_LENGTH, NULL}, // MWAIT
+    [37] = UNKNOWN_ROW,
+    [38] = UNKNOWN_ROW,
+    [39] = {EXIT_MONITOR, READ_LENGTH, NULL},
+    [40] = {EXIT_PAUSE, READ_LENGTH, NULL},
+    [41] = UNKNOWN_ROW, // with bit 31: machine check
+    [42] = UNKNOWN_ROW,
+    [43] = UNKNOWN_ROW, // TPR threshold: always 0
+    [44] = {EXIT_APIC_ACCESS, READ_LENGTH | READ_QUALIFICATION | REQUEUE, fill_apic_access},
+    [45] = {EXIT_APIC_EOI, READ_QUALIFICATION, NULL},
+    [46] = UNKNOWN_ROW,
+    [47] = UNKNOWN_ROW,
+    [48] = {EXIT_GPA_FAULT, READ_QUALIFICATION | REQUEUE, fill_gpa},
+    [49] = UNKNOWN_ROW, // EPT misconfiguration
+    [50] = VIRT_INSN_ROW, // INVEPT
+    [51] = UNKNOWN_ROW,
+    [52] = UNKNOWN_ROW,
+    [53] = VIRT_INSN_ROW, // INVVPID
+    [54] = {EXIT_WBINVD, READ_LENGTH, NULL},
+    [55] = {EXIT_XSETBV, READ_LENGTH, NULL},
+    [56] = {EXIT_APIC_WRITE, READ_QUALIFICATION, fill_apic_write},
+    [57] = UNKNOWN_ROW,
+    [58] = UNKNOWN_ROW,
+    [59] = VIRT_INSN_ROW, // VMFUNC
+    [60] = VIRT_INSN_ROW, // ENCLS
+};
+
+static __attribute__((noinline)) void vm_fail(struct vp *vp)
+{
+    uint32_t error = (uint32_t)vmread(VMCS_INSTRUCTION_ERROR);
+
+    LOGE("VM entry of partition %u VP %u: VM-instruction error %u", vp->partition->index, vp->index, error);
+    vp->exit = (struct vp_exit){.reason = EXIT_INVALID_STATE, .raw = REASON_FAILED_ENTRY | error};
+}
+
+// Failed entries (bit 31) and reasons that no row names.
+static __attribute__((noinline)) void unusual_exit(struct vp *vp, uint32_t reason)
+{
+    struct vp_exit *e = &vp->exit;
+
+    e->raw = reason;
+    e->insn_len = 0;
+    e->vectoring = false;
+    e->qual[0] = vmread(VMCS_EXIT_QUALIFICATION);
+    if (reason & REASON_FAILED_ENTRY) {
+        e->reason = EXIT_INVALID_STATE;
+    } else {
+        vp->vmx.launched = true;
+        e->reason = EXIT_UNKNOWN;
+    }
+}
+
+static inline bool read_exit(struct vp *vp, uint32_t reason)
+{
+    const struct exit_row *row = &rows[reason];
+    struct vp_exit *e = &vp->exit;
+
+    e->raw = reason;
+    e->reason = row->reason;
+    e->vectoring = false;
+    e->insn_len = row->flags & READ_LENGTH ? (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH) : 0;
+    if (row->flags & READ_QUALIFICATION) {
+        e->qual[0] = vmread(VMCS_EXIT_QUALIFICATION);
+    }
+    if (row->flags & REQUEUE) {
+        e->vectoring = vmx_requeue_event();
+    }
+    return row->fill == NULL || row->fill(vp);
+}
+
+void vmx_vp_run(struct vp *vp)
+{
+    for (;;) {
+        if (__builtin_expect(vmx_enter(vp->regs, vp->vmx.launched, &vp->vmx.host_rsp_shadow), 0)) {
+            vm_fail(vp);
+            return;
+        }
+        uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON);
+        if (__builtin_expect(reason >= ARRAY_LEN(rows), 0)) {
+            unusual_exit(vp, reason);
+            return;
+        }
+        vp->vmx.launched = true;
+        if (read_exit(vp, reason)) {
+            return;
+        }
+    }
+}
