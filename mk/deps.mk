@@ -62,7 +62,8 @@ LWIP_INCLUDE := -iquote net
 lwip_CFLAGS := -I. -Iinclude $(LWIP_INCLUDE) -I$(LWIP_DIR)/include
 
 llhttp_SRCS := $(sort $(wildcard $(LLHTTP_DIR)/*.c))
-llhttp_CFLAGS := -I$(DEPS)/include/llhttp
+# Strict: no spaces in header names, no bare CR or LF.
+llhttp_CFLAGS := -DLLHTTP_STRICT_MODE=1 -I$(DEPS)/include/llhttp
 
 cjson_SRCS := $(wildcard $(CJSON_DIR)/cJSON.c)
 cjson_CFLAGS := -DCJSON_HIDE_SYMBOLS -DCJSON_NESTING_LIMIT=64

@@ -288,7 +288,6 @@ void http_serve(struct http_server *s, struct stream *stream)
     s->conns = c;
     s->stats.connections++;
     s->stats.accepted++;
-    idle_enter(c);
     // The first request is due as soon as one that has begun: a client that connects has something to say.
     conn_rx_deadline(c, s->config.limits.header_timeout_ms);
     stream->user = c;
@@ -425,6 +424,7 @@ static void finish_request(struct http_conn *c)
     c->req = NULL;
     request_free(r);
     c->drained = 0;
+    c->parser_paused = false; // where it stands now, it waits for input
     if (close) {
         conn_end(c, whole);
         return;

@@ -140,6 +140,7 @@ static int on_field_end(llhttp_t *p)
         end_string(p);
         r->fields[r->field_count - 1].value = r->head_len;
         r->in_value = true;
+        r->value_ended = false;
         // An empty value has no span of its own.
         return head_append(r, "", 0) ? 0 : no_memory(conn_of(p));
     }
@@ -149,8 +150,16 @@ static int on_field_end(llhttp_t *p)
 static int on_value(llhttp_t *p, const char *at, size_t len)
 {
     struct http_conn *c = conn_of(p);
+    struct http_request *r = c->req;
 
-    return c->req->dispatched ? 0 : header_text(c, at, len);
+    if (r->dispatched) {
+        return 0;
+    }
+    if (r->value_ended) { // RFC 9112 section 5.2
+        return refuse(c, 400, "bad_request", "folded header lines are not accepted", "header");
+    }
+    r->value_ended = at + len != (const char *)c->in + c->in_len;
+    return header_text(c, at, len);
 }
 
 static int on_value_end(llhttp_t *p)
@@ -488,13 +497,11 @@ static void answer_parse_error(struct http_conn *c, llhttp_errno_t err)
     int status = 400;
     const char *code = "bad_request", *message = llhttp_get_error_reason(&c->parser), *where = "request";
 
+    if (c->fail_status) { // a callback's verdict; llhttp reports it in different ways
+        conn_refuse(c, c->fail_status, c->fail_code, c->fail_message, c->fail_where);
+        return;
+    }
     switch (err) {
-    case HPE_USER:
-        status = c->fail_status;
-        code = c->fail_code;
-        message = c->fail_message;
-        where = c->fail_where;
-        break;
     case HPE_INVALID_METHOD:
         if (unknown_method(c)) {
             status = 501;

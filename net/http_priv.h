@@ -73,7 +73,8 @@ struct http_request {
     uint32_t head_len, head_cap, url_len, header_bytes;
     struct http_field *fields;
     uint32_t field_count, field_cap;
-    bool in_value;
+    bool in_value;    // the last field has its name
+    bool value_ended; // its value ended before the input did: more of it is a folded line
     char *path; // into head; cut at '?'
     char *query;
     enum http_method method;
