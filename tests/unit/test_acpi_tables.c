@@ -1,0 +1,188 @@
+// srcs: mgmt/devices/acpi_tables.c mgmt/devices/guest_mem.c
+// SPDX-License-Identifier: Apache-2.0
+// ACPI tables: checksums, contents against machine.h, and what iasl makes of them.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mgmt/devices/acpi_tables.h"
+
+static uint8_t ram[1 << 20];
+static const struct guest_mem mem = {.ram = ram, .low = sizeof(ram)};
+
+static uint64_t get(uint64_t gpa, int size)
+{
+    uint64_t value = 0;
+
+    memcpy(&value, ram + gpa, (size_t)size);
+    return value;
+}
+
+static uint8_t sum(uint64_t gpa, uint64_t length)
+{
+    uint8_t total = 0;
+
+    while (length-- > 0) {
+        total += ram[gpa++];
+    }
+    return total;
+}
+
+static uint64_t xsdt_entry(int n)
+{
+    return get(get(MACHINE_ACPI_BASE + 24, 8) + 36 + (uint64_t)n * 8, 8);
+}
+
+static void check_table(uint64_t gpa, const char *signature)
+{
+    assert_true(gpa > MACHINE_ACPI_BASE && gpa < MACHINE_ACPI_END);
+    assert_memory_equal(ram + gpa, signature, 4);
+    assert_int_equal(sum(gpa, get(gpa + 4, 4)), 0);
+}
+
+static void write_tables(uint32_t vps, bool com1, bool com2)
+{
+    memset(ram, 0xaa, sizeof(ram));
+    assert_true(acpi_tables_write(&mem, &(struct machine_config){.vp_count = vps, .com = {com1, com2}}));
+}
+
+static void test_structure(void **state)
+{
+    (void)state;
+    write_tables(2, true, true);
+    assert_memory_equal(ram + MACHINE_ACPI_BASE, "RSD PTR ", 8);
+    assert_int_equal(sum(MACHINE_ACPI_BASE, 20), 0);
+    assert_int_equal(sum(MACHINE_ACPI_BASE, 36), 0);
+    check_table(get(MACHINE_ACPI_BASE + 24, 8), "XSDT");
+    check_table(xsdt_entry(0), "FACP");
+    check_table(xsdt_entry(1), "APIC");
+    check_table(get(xsdt_entry(0) + 140, 8), "DSDT");
+    assert_int_equal(get(xsdt_entry(0) + 40, 4), get(xsdt_entry(0) + 140, 8));
+}
+
+static void test_fadt(void **state)
+{
+    uint64_t fadt;
+    uint32_t flags;
+
+    (void)state;
+    write_tables(1, true, false);
+    fadt = xsdt_entry(0);
+    flags = (uint32_t)get(fadt + 112, 4);
+    assert_true(flags & BIT(20)); // hardware-reduced
+    assert_true(flags & BIT(10)); // reset register
+    assert_int_equal(get(fadt + 109, 2), BIT(2)); // no VGA; no 8042, RTC present
+    assert_int_equal(ram[fadt + 108], 0x32);
+    assert_int_equal(ram[fadt + 116], 1);
+    assert_int_equal(get(fadt + 120, 8), MACHINE_RESET_PORT);
+    assert_int_equal(ram[fadt + 128], MACHINE_RESET_VALUE);
+    assert_int_equal(get(fadt + 248, 8), MACHINE_SLEEP_CONTROL_PORT);
+    assert_int_equal(get(fadt + 260, 8), MACHINE_SLEEP_STATUS_PORT);
+}
+
+static void test_madt(void **state)
+{
+    (void)state;
+    for (uint32_t vps = 1; vps <= MACHINE_MAX_VPS; vps++) {
+        uint64_t madt, at;
+
+        write_tables(vps, true, false);
+        madt = xsdt_entry(1);
+        assert_int_equal(get(madt + 36, 4), MACHINE_LAPIC_BASE);
+        assert_int_equal(get(madt + 40, 4), 0); // no PCAT_COMPAT
+        at = madt + 44;
+        for (uint32_t i = 0; i < vps; i++, at += 8) {
+            assert_int_equal(get(at, 8), (uint64_t)1 << 32 | i << 24 | i << 16 | 0x0800);
+        }
+        assert_int_equal(get(at, 2), 0x0c01);
+        assert_int_equal(get(at + 4, 4), MACHINE_IOAPIC_BASE);
+        assert_int_equal(get(at + 8, 4), 0);
+        assert_int_equal(get(at + 12, 6), 0x010000ff0604);
+        assert_int_equal(at + 18 - madt, get(madt + 4, 4));
+    }
+}
+
+static void test_out_of_range(void **state)
+{
+    const struct guest_mem small = {.ram = ram, .low = 0xf0000};
+
+    (void)state;
+    assert_false(acpi_tables_write(&small, &(struct machine_config){.vp_count = 1}));
+    assert_false(acpi_tables_write(&mem, &(struct machine_config){.vp_count = 0}));
+    assert_false(acpi_tables_write(&mem, &(struct machine_config){.vp_count = MACHINE_MAX_VPS + 1}));
+}
+
+static void save(const char *path, uint64_t gpa)
+{
+    FILE *out = fopen(path, "wb");
+
+    assert_non_null(out);
+    assert_int_equal(fwrite(ram + gpa, 1, get(gpa + 4, 4), out), get(gpa + 4, 4));
+    fclose(out);
+}
+
+static char *disassemble(const char *folder, const char *name, uint64_t gpa)
+{
+    static char text[65536];
+    char path[128], command[512];
+    FILE *in;
+    size_t length;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    save(path, gpa);
+    (void)snprintf(command, sizeof(command), "iasl -d %s >%s.log 2>&1 && ! grep -iE 'error|warning|invalid|incorrect' %s.log", path, path, path);
+    assert_int_equal(system(command), 0);
+    (void)snprintf(path, sizeof(path), "%s/%s.dsl", folder, name);
+    in = fopen(path, "rb");
+    assert_non_null(in);
+    length = fread(text, 1, sizeof(text) - 1, in);
+    text[length] = '\0';
+    fclose(in);
+    return text;
+}
+
+static void test_iasl_reads_them(void **state)
+{
+    char folder[] = "/tmp/keelson-acpi-XXXXXX";
+    char command[128], expected[64];
+    char *text;
+
+    (void)state;
+    if (system("command -v iasl >/dev/null") != 0) {
+        skip();
+    }
+    assert_non_null(mkdtemp(folder));
+    write_tables(3, true, false);
+    text = disassemble(folder, "facp", xsdt_entry(0));
+    assert_non_null(strstr(text, "Hardware Reduced (V5) : 1"));
+    text = disassemble(folder, "apic", xsdt_entry(1));
+    assert_non_null(strstr(text, "PC-AT Compatibility : 0"));
+    text = disassemble(folder, "dsdt", get(xsdt_entry(0) + 140, 8));
+    assert_non_null(strstr(text, "0x01, 0x00")); // COM1 exists, COM2 does not
+    (void)snprintf(expected, sizeof(expected), "0x%04X,", MACHINE_COM1_PORT);
+    assert_non_null(strstr(text, expected));
+    (void)snprintf(expected, sizeof(expected), "0x%04X,", MACHINE_COM2_PORT);
+    assert_non_null(strstr(text, expected));
+    (void)snprintf(expected, sizeof(expected), "0x%08X,", MACHINE_GED_GSI);
+    assert_non_null(strstr(text, expected));
+    (void)snprintf(expected, sizeof(expected), "SystemIO, 0x%04X", MACHINE_GED_STATUS_PORT);
+    assert_non_null(strstr(text, expected));
+    (void)snprintf(command, sizeof(command), "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_structure), cmocka_unit_test(test_fadt),        cmocka_unit_test(test_madt),
+        cmocka_unit_test(test_out_of_range), cmocka_unit_test(test_iasl_reads_them),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
