@@ -68,10 +68,8 @@ static void set_entry(uint64_t *slot, uint64_t e)
 // "Virtualizing Memory-Mapped APIC Accesses"); the page itself is never read or written.
 static bool map_apic_page(struct partition *p)
 {
-    void *page = virt->apic_access_page == NULL ? NULL : virt->apic_access_page();
-
-    return page == NULL || gpa_map(p, GPA(0xfee00000), va_to_spa(page), GPA_4K,
-                                   HV_MAP_READ | HV_MAP_WRITE) == HV_STATUS_SUCCESS;
+    return !virt_caps.apicv || gpa_map(p, GPA(0xfee00000), virt_caps.apic_access, GPA_4K,
+                                       HV_MAP_READ | HV_MAP_WRITE) == HV_STATUS_SUCCESS;
 }
 
 bool gpa_space_init(struct partition *p)

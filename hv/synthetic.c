@@ -150,10 +150,11 @@ void reference_tsc_changed(struct vp *vp)
 
 static bool write_hypercall_page(struct partition *p, gpa_t gpa)
 {
-    static const uint8_t vmcall[] = {0x0f, 0x01, 0xc1, 0xc3};  // VMCALL; RET
-    static const uint8_t vmmcall[] = {0x0f, 0x01, 0xd9, 0xc3}; // VMMCALL; RET
+    uint8_t code[sizeof(virt->hypercall_insn) + 1];
 
-    return vp_write_gpa(p, gpa, virt->name[0] == 'v' ? vmcall : vmmcall, sizeof(vmcall));
+    __builtin_memcpy(code, virt->hypercall_insn, sizeof(virt->hypercall_insn));
+    code[sizeof(code) - 1] = 0xc3; // RET
+    return vp_write_gpa(p, gpa, code, sizeof(code));
 }
 
 static bool set_hypercall(struct vp *vp, uint64_t value)

@@ -118,8 +118,6 @@ struct virt_ops {
     void (*cpu_off)(void);
 
     const struct npt_format *npt;
-    // APIC virtualization: the page that GPA 0xFEE00000 must map to for accesses to be virtualized; NULL none.
-    void *(*apic_access_page)(void);
 
     // Pages of VP state the back end needs (VMCS or VMCB), allocated zeroed by the caller and handed over
     // in `pages`; the caller frees them after vp_fini(). vp_init() leaves the VP in the architectural INIT

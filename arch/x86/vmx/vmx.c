@@ -156,6 +156,7 @@ void vmx_flush_gva(struct vp *vp)
 
 const struct virt_ops vmx_ops = {
     .name = "vmx",
+    .hypercall_insn = {0x0f, 0x01, 0xc1}, // VMCALL
     .probe = vmx_probe,
     .cpu_on = vmx_cpu_on,
     .cpu_off = vmx_cpu_off,
