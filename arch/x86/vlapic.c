@@ -308,7 +308,7 @@ static const struct register_rule {
     [APIC_SVR >> 4] = {RW, 0x1ff},
     [APIC_ISR >> 4 ...(APIC_ISR >> 4) + 23] = {R_X | R_2, 0}, // ISR, TMR, IRR
     [APIC_ESR >> 4] = {RW, 0},
-    [APIC_ICR >> 4] = {RW, 0x000cdfff},
+    [APIC_ICR >> 4] = {RW, 0x000ccfff},
     [APIC_ICR_HIGH >> 4] = {RW_X, 0xff000000},
     [APIC_LVT_TIMER >> 4] = {RW, 0x000700ff},
     [APIC_LVT_THERMAL >> 4] = {RW, 0x000107ff},
