@@ -22,6 +22,9 @@ void plat_entropy_add(const void *buf, size_t len);
 enum plat_log_level { LOG_ERROR, LOG_NOTICE, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void plat_log(enum plat_log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3); // control plane
 
+// --- console: true once after input arrived; read with hvif_console_read() until it gives nothing ---
+bool plat_console_ready(void);
+
 // --- guest pool: the machine's memory that is not the management partition's own heap ---
 // 2 MiB chunks, physically contiguous within `count` chunks and aligned to 2 MiB (to 1 GiB if count is a
 // multiple of 512 and such a run is free). Contents are undefined; the taker zeroes.
