@@ -21,6 +21,15 @@ struct dp_console {
     bool present;
 };
 
+enum dp_event_type {
+    DP_EV_DETACHED = 1,
+    DP_EV_CONSOLE,   // bytes are in com[].tx
+    DP_EV_POWER_OFF, // guest asked for S5
+    DP_EV_RESET,     // guest asked for a reset
+    DP_EV_CRASH,     // a VP is stopped for good: arg = vp, code = enum hv_message_type
+    DP_EV_COUNT
+};
+
 struct vm_devices; // mgmt/devices/vm.h: the guest's device models
 
 struct dp_vm { // filled by the control plane, then owned by the data plane until DP_EV_DETACHED
@@ -36,6 +45,10 @@ struct dp_vm { // filled by the control plane, then owned by the data plane unti
     struct dp_console com[DP_COM_PORTS];
     struct vm_devices *devices; // memory for the device models, initialised by vm_devices_init()
     void *owner;                // control plane's system object, opaque here
+    struct {                    // dp_emit()'s own, zero at first: events that found the ring full
+        uint32_t types;         // bit per enum dp_event_type
+        uint32_t arg[DP_EV_COUNT], code[DP_EV_COUNT];
+    } kept;
 };
 
 // Value of HV_REG_X_INTERCEPT_COOKIE for VP `index` of `vm`: the data plane gets it back with each
@@ -56,13 +69,6 @@ struct dp_command {
     struct dp_vm *vm;
 };
 
-enum dp_event_type {
-    DP_EV_DETACHED = 1,
-    DP_EV_CONSOLE,   // bytes are in com[].tx
-    DP_EV_POWER_OFF, // guest asked for S5
-    DP_EV_RESET,     // guest asked for a reset
-    DP_EV_CRASH,     // a VP is stopped for good: arg = vp, code = enum hv_message_type
-};
 struct dp_event {
     uint32_t type;
     uint32_t arg;

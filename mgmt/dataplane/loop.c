@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+// The data plane's loop on VP 0: guests' intercepts, commands, frames, timers.
+//
+// Waiting, completing an intercept and fetching the next one are one hypercall. It returns when an interrupt
+// is pending although interrupts are off; the top of the loop then lets the interrupt in.
+#include "mgmt/dataplane/dataplane.h"
+
+#include "mgmt/devices/vm.h"
+#include "mgmt/hvif/hvif.h"
+#include "mgmt/plat.h"
+#include "mgmt/rt/cpu.h"
+#include "mgmt/rt/interrupt.h"
+#include "mgmt/rt/time.h"
+#include "mgmt/rt/wake.h"
+
+static struct nic *nic;
+static uint32_t go;
+static uint32_t watchdog_s; // asked for by dataplane_heartbeat()
+static struct dataplane_counters counters;
+
+static bool timer_fired;                  // set by the interrupt handler
+static uint64_t armed_ns = VM_NO_DEADLINE; // what the deadline timer is set to
+
+struct completion { // of the intercept just served
+    uint64_t partition; // 0: none
+    uint32_t vp;
+    uint32_t flags;
+};
+
+// --- timers ---
+
+static void timer_interrupt(void *arg)
+{
+    (void)arg;
+    if (rt_vp()->index == RT_VP_DATA) {
+        timer_fired = true;
+    }
+}
+
+static void arm(uint64_t deadline_ns)
+{
+    if (deadline_ns < armed_ns) {
+        armed_ns = deadline_ns;
+        time_arm(deadline_ns);
+    }
+}
+
+static void run_timers(void)
+{
+    uint64_t now = plat_now_ns(), next = VM_NO_DEADLINE;
+
+    timer_fired = false;
+    armed_ns = VM_NO_DEADLINE;
+    for (uint32_t i = 0; i < vmset_count; i++) {
+        uint64_t deadline;
+
+        vm_run_timers(vmset_list[i], now);
+        deadline = vm_next_deadline(vmset_list[i]);
+        next = MIN(next, deadline);
+    }
+    arm(next);
+}
+
+// --- commands ---
+
+static void attach(struct dp_vm *vm)
+{
+    if (!vmset_add(vm)) {
+        rt_panic("more guests than partitions"); // the control plane cannot have created so many
+    }
+    arm(vm_next_deadline(vm));
+}
+
+static void run_command(const struct dp_command *cmd)
+{
+    counters.commands++;
+    if (cmd->type == DP_CMD_ATTACH) {
+        attach(cmd->vm);
+        return;
+    }
+    if (!vmset_has(cmd->vm)) {
+        return;
+    }
+    switch (cmd->type) {
+    case DP_CMD_DETACH:
+        if (!dp_emit_detached(cmd->vm)) {
+            rt_panic("no room for an event"); // run_commands() has looked
+        }
+        vmset_remove(cmd->vm);
+        return;
+    case DP_CMD_CONSOLE:
+        vm_console_changed(cmd->vm);
+        break;
+    case DP_CMD_POWER_BUTTON:
+        vm_power_button(cmd->vm);
+        break;
+    default:
+        break;
+    }
+    arm(vm_next_deadline(cmd->vm));
+}
+
+// A command may need room for its answer; without it commands wait until the control plane has polled.
+static void run_commands(void)
+{
+    struct dp_command cmd;
+
+    while (spsc_count(&dp_events) < dp_events.mask && spsc_pop(&dp_commands, &cmd)) {
+        run_command(&cmd);
+    }
+    if (spsc_count(&dp_commands) > 0) {
+        __atomic_store_n(&dp_events_kept, true, __ATOMIC_RELAXED); // wake us when there is room
+    }
+}
+
+static void flush_kept_events(void)
+{
+    __atomic_store_n(&dp_events_kept, false, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < vmset_count; i++) {
+        dp_flush_kept(vmset_list[i]);
+    }
+}
+
+// --- everything that is not an intercept ---
+
+static void pet_watchdog(void)
+{
+    uint32_t seconds = __atomic_exchange_n(&watchdog_s, 0, __ATOMIC_RELAXED);
+
+    if (seconds != 0 && hvif_system(HV_X_WATCHDOG, seconds) != HV_STATUS_SUCCESS) {
+        rt_panic("the hypervisor refuses its watchdog");
+    }
+}
+
+// The other plane rang: look at everything that it may have meant.
+static void doorbell(void)
+{
+    if (__atomic_load_n(&dp_events_kept, __ATOMIC_RELAXED)) {
+        flush_kept_events();
+    }
+    run_commands();
+    pet_watchdog();
+    if (nic != NULL) {
+        nic->pending = true;
+    }
+}
+
+static void serve_nic(void)
+{
+    uint32_t before = nic->rings->rx.head;
+    uint32_t up = nic->rings->link_up;
+
+    nic->pending = false;
+    nic->pending = nic->ops->service(nic);
+    if (nic->rings->rx.head != before || nic->rings->link_up != up) {
+        plat_wake();
+    }
+}
+
+// --- intercepts ---
+
+static struct completion serve_intercept(uint64_t cookie)
+{
+    struct dp_vm *vm = DP_COOKIE_VM(cookie);
+    uint32_t vp = DP_COOKIE_VP(cookie);
+    struct completion done = {0};
+
+    if (!vmset_has(vm) || vp >= vm->vp_count) {
+        counters.stale_cookies++; // detached meanwhile: its VP stays suspended
+        return done;
+    }
+    counters.intercepts++;
+    if (vm_handle_intercept(vm, vp, &done.flags)) {
+        done.partition = vm->partition;
+        done.vp = vp;
+    }
+    arm(vm_next_deadline(vm));
+    return done;
+}
+
+static uint64_t wait_for_intercept(const struct completion *done, uint32_t seen)
+{
+    bool idle = (nic == NULL || !nic->pending) && !timer_fired && wake_prepare(&wake_data, seen);
+    uint32_t flags = done->flags | (idle ? (uint32_t)HV_XWAIT_BLOCK : 0);
+    uint64_t cookie;
+    hv_status_t status = hvif_intercept_wait(done->partition, done->vp, flags, &cookie);
+
+    wake_done(&wake_data);
+    counters.waits += idle;
+    // A refused completion names a VP that was deleted meanwhile; nothing was fetched then.
+    return status == HV_STATUS_SUCCESS ? cookie : 0;
+}
+
+static void wait_for_go(void)
+{
+    for (;;) {
+        uint32_t seen = wake_seen(&wake_data);
+
+        if (__atomic_load_n(&go, __ATOMIC_ACQUIRE) != 0) {
+            return;
+        }
+        if (wake_prepare(&wake_data, seen)) {
+            cpu_sleep();
+        }
+        wake_done(&wake_data);
+    }
+}
+
+void dataplane_run(void)
+{
+    struct completion done = {0};
+    uint32_t last_seen;
+
+    wake_init(&wake_data);
+    wait_for_go();
+    last_seen = wake_seen(&wake_data) - 1; // look at everything once
+    for (;;) {
+        uint32_t seen;
+        uint64_t cookie;
+
+        cpu_take_interrupts();
+        seen = wake_seen(&wake_data);
+        if (seen != last_seen) {
+            last_seen = seen;
+            doorbell();
+        }
+        if (timer_fired) {
+            run_timers();
+        }
+        if (nic != NULL && nic->pending) {
+            serve_nic();
+        }
+        counters.turns++;
+        cookie = wait_for_intercept(&done, seen);
+        done = cookie == 0 ? (struct completion){0} : serve_intercept(cookie);
+    }
+}
+
+// --- control plane ---
+
+void dataplane_init(void)
+{
+    dp_rings_init();
+    rt_vector_set(RT_VECTOR_TIMER, timer_interrupt, NULL);
+}
+
+void dataplane_set_nic(struct nic *n)
+{
+    nic = n;
+}
+
+void dataplane_go(void)
+{
+    __atomic_store_n(&go, 1, __ATOMIC_RELEASE);
+    wake(&wake_data);
+}
+
+void dataplane_heartbeat(uint32_t seconds)
+{
+    __atomic_store_n(&watchdog_s, seconds, __ATOMIC_RELAXED);
+    wake(&wake_data);
+}
+
+void dataplane_get_counters(struct dataplane_counters *out)
+{
+    *out = counters;
+}
