@@ -47,6 +47,20 @@ static enum step_result after_call(struct partition *p, hv_status_t status, uint
     return status == HV_STATUS_SUCCESS ? STEP_AGAIN : fail(p, status, "depositing memory");
 }
 
+// The pool aligns multiples of 1 GiB and may then find no place although memory would do: ask for one
+// chunk more and give it back.
+static bool ram_alloc(size_t chunks, gpa_t *gpa)
+{
+    if (plat_pool_alloc(chunks, gpa)) {
+        return true;
+    }
+    if (chunks % (PAGE_SIZE_1G / PAGE_SIZE_2M) != 0 || !plat_pool_alloc(chunks + 1, gpa)) {
+        return false;
+    }
+    plat_pool_free(GPA(gpa->v + chunks * PAGE_SIZE_2M), 1);
+    return true;
+}
+
 static enum step_result step_ram(struct partition *p)
 {
     size_t chunks = p->cfg.memory_bytes / PAGE_SIZE_2M;
@@ -58,7 +72,7 @@ static enum step_result step_ram(struct partition *p)
     if (partition_admit(p->cfg.memory_bytes, &p->error) != CORE_OK) {
         return STEP_FAIL;
     }
-    if (!plat_pool_alloc(chunks, &p->ram)) {
+    if (!ram_alloc(chunks, &p->ram)) {
         core_fail(&p->error, CORE_NO_MEMORY, "guest memory is fragmented: no run of %llu MB is free",
                   (unsigned long long)(p->cfg.memory_bytes >> 20));
         return STEP_FAIL;

@@ -19,6 +19,7 @@ static const char *const names[CORE_STATUS_COUNT] = {
     [CORE_NO_HEAP] = "no-heap",
     [CORE_IN_USE] = "in-use",
     [CORE_MISMATCH] = "mismatch",
+    [CORE_NO_IMAGE] = "no-image",
     [CORE_BAD_IMAGE] = "bad-image",
     [CORE_HYPERVISOR] = "hypervisor",
     [CORE_TERMINATED] = "terminated",

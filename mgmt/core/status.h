@@ -21,6 +21,7 @@ enum core_status {
     CORE_NO_HEAP,         // the management heap cannot
     CORE_IN_USE,          // somebody still needs it
     CORE_MISMATCH,        // content is not what was announced (digest)
+    CORE_NO_IMAGE,        // a system's image is not on the node
     CORE_BAD_IMAGE,       // an image cannot be booted
     CORE_HYPERVISOR,      // a hypercall failed: error.hv
     CORE_TERMINATED,      // ended by a client while it was going on

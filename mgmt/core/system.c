@@ -175,10 +175,10 @@ static enum core_status check_images(const struct system_config *cfg, struct cor
     char text[160];
 
     if (kernel == NULL) {
-        return core_fail(error, CORE_BAD_IMAGE, "kernel image '%s' is not on this node; upload it first", cfg->kernel);
+        return core_fail(error, CORE_NO_IMAGE, "kernel image '%s' is not on this node; upload it first", cfg->kernel);
     }
     if (cfg->initrd != NULL && image_find(cfg->initrd) == NULL) {
-        return core_fail(error, CORE_BAD_IMAGE, "initrd image '%s' is not on this node; upload it first",
+        return core_fail(error, CORE_NO_IMAGE, "initrd image '%s' is not on this node; upload it first",
                          cfg->initrd);
     }
     image_get_info(kernel, &info);

@@ -82,6 +82,7 @@ struct system {
         SYSTEM_GOAL_STOP,
     } goal;
     struct operation *start_op, *shutdown_op, *stop_op;
+    struct notify_list ended; // raised when it becomes STOPPED
 
     unsigned refs; // users outside the table: an open console
     bool deleted;  // not in the table any more; freed with the last reference

@@ -83,6 +83,7 @@ static void become_stopped(struct system *s)
     }
     finish(&s->shutdown_op, s->exit == SYSTEM_EXIT_UNEXPECTED ? &unexpected : NULL);
     finish(&s->stop_op, NULL);
+    notify_raise(&s->ended);
 }
 
 static void become_running(struct system *s)

@@ -432,8 +432,8 @@ static void test_create_refuses(void **state)
     REFUSED(cfg.memory_bytes = 1ull << 50, CORE_NO_MEMORY)
     REFUSED(cfg.vp_count = 0, CORE_INVALID)
     REFUSED(cfg.vp_count = DP_MAX_VPS + 1, CORE_INVALID)
-    REFUSED(cfg.kernel = "missing", CORE_BAD_IMAGE)
-    REFUSED(cfg.initrd = "missing", CORE_BAD_IMAGE)
+    REFUSED(cfg.kernel = "missing", CORE_NO_IMAGE)
+    REFUSED(cfg.initrd = "missing", CORE_NO_IMAGE)
     REFUSED(cfg.kernel = "junk", CORE_BAD_IMAGE)
 #undef REFUSED
     cfg = config();

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// Images over HTTP: streamed upload, list, delete.
+#include <stdio.h>
+#include <string.h>
+
+#include "mgmt/core/image.h"
+#include "mgmt/hcs/api_priv.h"
+
+struct upload {
+    struct image_upload *up;
+    struct core_error error; // status != CORE_OK: the rest of the body is not wanted
+    uint8_t sha256[IMAGE_SHA256_SIZE];
+    bool announced; // sha256 is set
+};
+
+static void write_image(struct json_writer *w, const char *key, const struct image *image)
+{
+    struct image_info info;
+
+    image_get_info(image, &info);
+    json_open(w, key, '{');
+    json_string(w, "Name", info.name);
+    json_uint(w, "Size", info.size);
+    json_hex(w, "Sha256", info.sha256, sizeof info.sha256);
+    json_time(w, "Created", info.created_ms);
+    json_uint(w, "References", info.refs);
+    json_string(w, "State", "Ready");
+    json_close(w, '}');
+}
+
+static void write_upload(struct json_writer *w, const struct image_upload *up)
+{
+    struct image_upload_info info;
+
+    image_upload_get_info(up, &info);
+    json_open(w, NULL, '{');
+    json_string(w, "Name", info.name);
+    json_uint(w, "Received", info.received);
+    json_uint(w, "Expected", info.expected);
+    json_string(w, "State", "Uploading");
+    json_close(w, '}');
+}
+
+void api_image_list(struct http_request *r)
+{
+    struct json_writer w = {0};
+
+    json_open(&w, NULL, '{');
+    json_open(&w, "Images", '[');
+    for (struct image *i = image_next(NULL); i != NULL; i = image_next(i)) {
+        write_image(&w, NULL, i);
+    }
+    json_close(&w, ']');
+    json_open(&w, "Uploads", '[');
+    for (struct image_upload *u = image_upload_next(NULL); u != NULL; u = image_upload_next(u)) {
+        write_upload(&w, u);
+    }
+    json_close(&w, ']');
+    json_close(&w, '}');
+    api_answer(r, 200, &w);
+}
+
+static void fail(struct http_request *r, const struct core_error *error)
+{
+    if (error->status == CORE_NOT_FOUND) { // not HCS_E_SYSTEM_NOT_FOUND
+        api_fail(r, HR_E_FILE_NOT_FOUND, error->text);
+    } else {
+        api_fail_core(r, error);
+    }
+}
+
+void api_image_get(struct http_request *r)
+{
+    const char *name = http_param(r, "name");
+    struct image *image = image_find(name);
+    struct json_writer w = {0};
+    struct core_error error;
+
+    if (image == NULL) {
+        core_fail(&error, CORE_NOT_FOUND, "there is no image '%.64s'", name);
+        fail(r, &error);
+        return;
+    }
+    write_image(&w, NULL, image);
+    api_answer(r, 200, &w);
+}
+
+void api_image_delete(struct http_request *r)
+{
+    struct core_error error;
+
+    if (image_delete(http_param(r, "name"), &error) != CORE_OK) {
+        fail(r, &error);
+        return;
+    }
+    http_respond(r, 204, NULL, NULL, 0);
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static bool parse_digest(const char *text, uint8_t out[IMAGE_SHA256_SIZE])
+{
+    if (strlen(text) != 2 * IMAGE_SHA256_SIZE) {
+        return false;
+    }
+    for (size_t i = 0; i < IMAGE_SHA256_SIZE; i++) {
+        int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+
+        if (high < 0 || low < 0) {
+            return false;
+        }
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
+static void upload_gone(struct http_request *r)
+{
+    struct upload *u = http_user(r);
+
+    if (u->up != NULL) {
+        image_upload_abort(u->up);
+        u->up = NULL;
+    }
+}
+
+// After an error the rest is taken and dropped, so that the client gets to read the answer.
+static size_t upload_data(struct http_request *r, const void *data, size_t length)
+{
+    struct upload *u = http_user(r);
+
+    if (u->up != NULL && image_upload_write(u->up, data, length, &u->error) != CORE_OK) {
+        upload_gone(r);
+    }
+    return length;
+}
+
+static void upload_end(struct http_request *r)
+{
+    struct upload *u = http_user(r);
+    struct json_writer w = {0};
+    struct image *image;
+    struct image_upload *up = u->up;
+
+    u->up = NULL;
+    if (up == NULL ||
+        image_upload_finish(up, u->announced ? u->sha256 : NULL, &image, &u->error) != CORE_OK) {
+        struct core_error error = u->error;
+
+        fail(r, &error);
+        return;
+    }
+    write_image(&w, NULL, image);
+    api_answer(r, 201, &w);
+}
+
+void api_image_put(struct http_request *r)
+{
+    const char *digest = http_header(r, "X-Content-SHA256");
+    int64_t length = http_content_length(r);
+    struct upload *u = http_alloc(r, sizeof *u);
+    struct core_error error;
+
+    if (u == NULL) {
+        api_fail(r, HR_E_OUTOFMEMORY, NULL);
+        return;
+    }
+    u->announced = digest != NULL;
+    if (digest != NULL && !parse_digest(digest, u->sha256)) {
+        api_fail(r, HR_E_INVALIDARG, "header X-Content-SHA256: expected 64 hexadecimal digits");
+        return;
+    }
+    if (image_upload_begin(http_param(r, "name"), length > 0 ? (uint64_t)length : 0, &u->up, &error) != CORE_OK) {
+        fail(r, &error);
+        return;
+    }
+    http_set_user(r, u);
+    http_on_abort(r, upload_gone);
+    http_body_stream(r, IMAGE_SIZE_MAX, upload_data, upload_end);
+}

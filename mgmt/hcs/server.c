@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Puts stream listener, TLS, HTTP server and routes together.
+#include "mgmt/hcs/server.h"
+
+#include "mgmt/hcs/api.h"
+
+static struct http_server *http;
+static struct tls_server *tls;
+static struct tls_identity identity;
+static struct stream_listener listener;
+
+static void serve(void *arg, struct stream *s)
+{
+    (void)arg;
+    http_serve(http, s);
+}
+
+static void accept_stream(struct stream_listener *l, struct stream *s)
+{
+    (void)l;
+    tls_accept(tls, s);
+}
+
+static bool make_identity(const struct api_server_names *names, bool reuse_key)
+{
+    const struct tls_names n = {
+        .hostname = names->hostname,
+        .ip = names->ip,
+        .ip_len = names->ip_len,
+        .ip_count = names->ip_count,
+    };
+
+    return tls_identity_make(&identity, &n, reuse_key);
+}
+
+uint16_t api_server_start(uint16_t port, const struct api_server_names *names)
+{
+    const struct http_config config = {.auth = api_authenticate, .challenge = API_CHALLENGE};
+    const struct tls_config tls_config = {0};
+
+    if (!make_identity(names, false)) {
+        plat_log(LOG_ERROR, "the node's certificate cannot be made");
+        return 0;
+    }
+    http = http_server_new(&config);
+    tls = tls_server_new(&tls_config, &identity, serve, NULL);
+    if (http == NULL || tls == NULL) {
+        plat_log(LOG_ERROR, "no memory for the API server");
+        return 0;
+    }
+    api_init(http);
+    listener.accept = accept_stream;
+    if (!stream_listen(&listener, port)) {
+        plat_log(LOG_ERROR, "cannot listen on TCP port %u", port);
+        return 0;
+    }
+    return listener.port;
+}
+
+void api_server_refresh(const struct api_server_names *names)
+{
+    if (!make_identity(names, true) || !tls_server_set_identity(tls, &identity)) {
+        plat_log(LOG_ERROR, "the node's certificate cannot be renewed");
+    }
+}
+
+void api_server_fingerprint(char out[96])
+{
+    tls_identity_fingerprint(&identity, out);
+}
+
+void api_server_stats(struct http_stats *http_out, struct tls_stats *tls_out)
+{
+    http_server_stats(http, http_out);
+    tls_server_stats(tls, tls_out);
+}
