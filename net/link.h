@@ -6,6 +6,9 @@
 // the control plane, from the event loop. The implementer calls plat_wake() when a frame arrives or when
 // the link state changes; net/net.c polls in every turn of the loop.
 //
+// The link delivers broadcast and multicast frames (IPv6 neighbour discovery and mDNS need them) and drops
+// frames with a bad checksum.
+//
 //   transmit:  buf = tx_reserve(len) -> fill buf -> tx_commit(len)      nothing is sent before the commit
 //   receive:   buf = rx_peek(&len)   -> copy out -> rx_release()        oldest frame first
 #ifndef NET_LINK_H

@@ -16,7 +16,7 @@
 #define MEM_ALIGNMENT 8
 
 // --- heap and pools (see the head comment); sized for 64 TLS connections and as many in TIME_WAIT ---
-#define MEM_SIZE (3 * 1024 * 1024)
+#define MEM_SIZE (2 * 1024 * 1024)
 #define PBUF_POOL_SIZE 768
 #define PBUF_POOL_BUFSIZE 1600 // a whole frame in one pbuf
 #define MEMP_NUM_PBUF 256
@@ -82,6 +82,7 @@
 #define TCP_WND (44 * TCP_MSS) // below 64 KiB: no window scaling, bounded receive memory
 #define TCP_SND_BUF (32 * TCP_MSS)
 #define TCP_SND_QUEUELEN (4 * TCP_SND_BUF / TCP_MSS)
+#define TCP_MAXRTX 8 // a peer that vanished is given up after about a minute
 #define TCP_QUEUE_OOSEQ 1
 #define TCP_OOSEQ_MAX_BYTES TCP_WND
 #define TCP_OOSEQ_MAX_PBUFS 32
@@ -104,6 +105,7 @@
 #define SNTP_GET_SERVERS_FROM_DHCP 1
 #define SNTP_MAX_SERVERS 2
 #define SNTP_STARTUP_DELAY 0
+#define SNTP_COMP_ROUNDTRIP 1
 #define SNTP_CHECK_RESPONSE 2 // source address and originate timestamp: nobody off path sets our clock
 #define SNTP_SET_SYSTEM_TIME_US(sec, us) net_sntp_set_time((uint32_t)(sec), (uint32_t)(us))
 #define SNTP_GET_SYSTEM_TIME(sec, us) net_sntp_get_time(&(sec), &(us))
@@ -115,7 +117,5 @@
 #define LWIP_STATS_LARGE 1
 #define LWIP_CHECKSUM_ON_COPY 1
 #define LWIP_DEBUG 0
-
-// lwIP's own assertions guard against its users; a violated one is a bug of ours (see arch/cc.h).
 
 #endif

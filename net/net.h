@@ -41,6 +41,8 @@ size_t net_addresses_raw(uint8_t out[NET_ADDRESSES_MAX][16], uint8_t len[NET_ADD
 bool net_has_ipv4(void);
 bool net_link_up(void);
 const char *net_hostname(void);
+// Announce a TCP service by mDNS (RFC 6763), e.g. "_https".
+void net_advertise(const char *service, uint16_t port);
 
 // Counters for the shell and /metrics.
 struct net_stats {
@@ -49,6 +51,7 @@ struct net_stats {
     uint32_t tcp_connections;  // protocol control blocks in use, all states
     uint32_t pool_used;        // elements in use over all fixed pools
     uint32_t pool_bytes_total; // memory behind the pools
+    uint32_t heap_used;        // bytes of lwIP's own heap: unacknowledged and received data
 };
 void net_stats(struct net_stats *out);
 
