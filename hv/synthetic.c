@@ -78,10 +78,11 @@ static uint64_t to_units(uint64_t ticks)
     return (uint64_t)((u128)ticks * tsc_scale >> 64);
 }
 
-// Ticks after which at least `units` have passed; saturates far beyond any life time.
+// Ticks after which at least `units` have passed by to_units(), whose scale is rounded down: hence the few more
+// (TLFS: a timer is never early). Saturates far beyond any life time.
 static uint64_t to_ticks(uint64_t units)
 {
-    u128 ticks = ((u128)units * ticks_per_unit >> 48) + 2;
+    u128 ticks = ((u128)units * ticks_per_unit >> 48) + 2 + (units >> 40);
 
     return ticks >> 62 != 0 ? BIT(62) : (uint64_t)ticks;
 }

@@ -249,6 +249,7 @@ static const struct npt_format format = {
 
 const struct virt_ops fake_virt_ops = {
     .name = "vmx",
+    .hypercall_insn = {0x0f, 0x01, 0xc1},
     .probe = probe,
     .cpu_on = nothing,
     .cpu_off = nothing,
