@@ -35,7 +35,7 @@ struct header {
 } PACKED;
 _Static_assert(sizeof(struct header) == 36, "ACPI 6.4 table 5.4");
 
-struct gas { // generic address structure
+struct gas {       // generic address structure
     uint8_t space; // 1 system I/O
     uint8_t width, offset;
     uint8_t access; // 1 byte
@@ -113,10 +113,12 @@ struct writer {
 };
 
 #define ACPI_SPACE ((uint32_t)(MACHINE_ACPI_END - MACHINE_ACPI_BASE))
-#define MAX_MADT (sizeof(struct madt) + MACHINE_MAX_VPS * sizeof(struct madt_lapic) + \
-                  sizeof(struct madt_ioapic) + sizeof(struct madt_nmi))
+#define MAX_MADT                                                                                             \
+    (sizeof(struct madt) + MACHINE_MAX_VPS * sizeof(struct madt_lapic) + sizeof(struct madt_ioapic) +        \
+     sizeof(struct madt_nmi))
 _Static_assert(sizeof(struct rsdp) + sizeof(struct header) + 16 + sizeof(struct fadt) + MAX_MADT +
-                       sizeof(dsdt_aml) + 5 * 64 < MACHINE_ACPI_END - MACHINE_ACPI_BASE,
+                       sizeof(dsdt_aml) + 5 * 64 <
+                   MACHINE_ACPI_END - MACHINE_ACPI_BASE,
                "tables fit");
 
 static uint8_t checksum(const void *data, size_t length)
@@ -214,12 +216,15 @@ static struct header *write_madt(struct writer *w, const struct machine_config *
     fill_header(&madt->header, "APIC", 5, length);
     madt->lapic_base = (uint32_t)MACHINE_LAPIC_BASE;
     for (uint32_t i = 0; i < config->vp_count; i++) {
-        *lapic++ = (struct madt_lapic){.length = sizeof(*lapic), .uid = (uint8_t)i, .apic_id = (uint8_t)i, .flags = 1};
+        *lapic++ = (struct madt_lapic){
+            .length = sizeof(*lapic), .uid = (uint8_t)i, .apic_id = (uint8_t)i, .flags = 1};
     }
     struct madt_ioapic *ioapic = (struct madt_ioapic *)lapic;
 
-    *ioapic = (struct madt_ioapic){.type = 1, .length = sizeof(*ioapic), .address = (uint32_t)MACHINE_IOAPIC_BASE};
-    *(struct madt_nmi *)(ioapic + 1) = (struct madt_nmi){.type = 4, .length = sizeof(struct madt_nmi), .uid = 0xff, .lint = 1};
+    *ioapic = (struct madt_ioapic){
+        .type = 1, .length = sizeof(*ioapic), .address = (uint32_t)MACHINE_IOAPIC_BASE};
+    *(struct madt_nmi *)(ioapic + 1) = (struct madt_nmi){
+        .type = 4, .length = sizeof(struct madt_nmi), .uid = 0xff, .lint = 1};
     seal(&madt->header);
     return &madt->header;
 }

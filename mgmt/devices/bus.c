@@ -55,9 +55,9 @@ uint32_t bus_port_read(struct bus *bus, uint16_t port, uint8_t size)
     }
     for (uint8_t i = 0; i < size; i++) {
         uint32_t offset = (uint32_t)port - bus->port[n].first + i;
-        uint8_t byte = offset < bus->port[n].count ?
-                           bus->port[n].ops->read(bus->port[n].dev, (uint16_t)offset) :
-                           0xff;
+        uint8_t byte = offset < bus->port[n].count
+                           ? bus->port[n].ops->read(bus->port[n].dev, (uint16_t)offset)
+                           : 0xff;
 
         value |= (uint32_t)byte << (i * 8);
     }

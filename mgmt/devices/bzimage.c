@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #define BOOT_FLAG 0xaa55
-#define MAGIC 0x53726448 // "HdrS"
+#define MAGIC 0x53726448  // "HdrS"
 #define MIN_VERSION 0x20c // Linux 3.8: xloadflags
 #define SECTOR 512
 #define DEFAULT_SETUP_SECTS 4
@@ -21,14 +21,16 @@ static bool fail(char *error, size_t error_size, const char *text)
 
 static bool read_exact(const struct image_reader *file, uint64_t offset, void *buf, size_t length)
 {
-    return offset <= file->size && length <= file->size - offset && file->read(file->ctx, offset, buf, length) == length;
+    return offset <= file->size && length <= file->size - offset &&
+           file->read(file->ctx, offset, buf, length) == length;
 }
 
 // Reads the header; what lies behind its own end is not header and stays zero.
 static bool read_header(const struct image_reader *file, struct setup_header *header)
 {
     uint8_t raw[SETUP_HEADER_MAX] = {0};
-    size_t want = MIN(sizeof(raw), (size_t)(file->size > SETUP_HEADER_OFFSET ? file->size - SETUP_HEADER_OFFSET : 0));
+    size_t want = MIN(sizeof(raw),
+                      (size_t)(file->size > SETUP_HEADER_OFFSET ? file->size - SETUP_HEADER_OFFSET : 0));
     size_t end;
 
     if (want < 0x206 + 2 - SETUP_HEADER_OFFSET || !read_exact(file, SETUP_HEADER_OFFSET, raw, want)) {
@@ -54,7 +56,8 @@ static bool check_kind(const struct setup_header *h, char *error, size_t size)
         return fail(error, size, "kernel is a zImage, which loads low: a bzImage is needed");
     }
     if (!(h->xloadflags & XLF_KERNEL_64)) {
-        return fail(error, size, "kernel has no 64-bit entry point (xloadflags bit 0): an x86-64 kernel is needed");
+        return fail(error, size,
+                    "kernel has no 64-bit entry point (xloadflags bit 0): an x86-64 kernel is needed");
     }
     return true;
 }

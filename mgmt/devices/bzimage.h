@@ -57,7 +57,7 @@ _Static_assert(offsetof(struct setup_header, initrd_addr_max) == 0x22c - SETUP_H
 _Static_assert(offsetof(struct setup_header, pref_address) == 0x258 - SETUP_HEADER_OFFSET, "boot.rst");
 _Static_assert(offsetof(struct setup_header, kernel_info_offset) == 0x268 - SETUP_HEADER_OFFSET, "boot.rst");
 
-#define LOADED_HIGH BIT(0)   // loadflags
+#define LOADED_HIGH BIT(0) // loadflags
 #define CAN_USE_HEAP BIT(7)
 #define XLF_KERNEL_64 BIT(0) // xloadflags
 

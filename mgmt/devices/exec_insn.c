@@ -28,8 +28,8 @@ static uint64_t effective_address(const struct vcpu *v, const struct full_insn *
     return address & size_mask(insn->address_size);
 }
 
-static enum emu open_memory(struct vcpu *v, uint8_t seg, uint64_t offset, uint8_t size, enum vcpu_access access,
-                            struct vcpu_span *span)
+static enum emu open_memory(struct vcpu *v, uint8_t seg, uint64_t offset, uint8_t size,
+                            enum vcpu_access access, struct vcpu_span *span)
 {
     uint64_t linear;
     enum emu result = vcpu_linear(v, seg, offset, size, access, &linear);
@@ -51,7 +51,8 @@ static uint64_t get(struct vcpu *v, const struct full_operand *operand, const st
     }
 }
 
-static void put(struct vcpu *v, const struct full_operand *operand, const struct vcpu_span *span, uint64_t value)
+static void put(struct vcpu *v, const struct full_operand *operand, const struct vcpu_span *span,
+                uint64_t value)
 {
     if (operand->kind == OPERAND_REG) {
         vcpu_set_gpr(v, operand->reg, operand->size, operand->high8, value);
@@ -167,7 +168,8 @@ static void do_conditional(struct vcpu *v, const struct full_insn *insn, const s
     if (insn->op == OP_SETCC) {
         put(v, &insn->dst, span, holds);
     } else {
-        uint64_t value = get(v, &insn->src, span); // read whatever the condition; a 32-bit form clears the top
+        uint64_t value = get(v, &insn->src,
+                             span); // read whatever the condition; a 32-bit form clears the top
 
         put(v, &insn->dst, span, holds ? value : get(v, &insn->dst, span));
     }
@@ -219,7 +221,8 @@ static uint64_t bit_string_offset(const struct vcpu *v, const struct full_insn *
 static enum emu exec_general(struct vcpu *v, const struct full_insn *insn)
 {
     const struct full_operand *mem = insn->dst.kind == OPERAND_MEM ? &insn->dst : &insn->src;
-    uint64_t offset = (effective_address(v, insn) + bit_string_offset(v, insn)) & size_mask(insn->address_size);
+    uint64_t offset = (effective_address(v, insn) + bit_string_offset(v, insn)) &
+                      size_mask(insn->address_size);
     struct vcpu_span span;
     enum emu result = open_memory(v, insn->mem.seg, offset, mem->size,
                                   writes_memory(insn) ? ACCESS_WRITE : ACCESS_READ, &span);
@@ -242,7 +245,8 @@ static enum emu exec_push(struct vcpu *v, const struct full_insn *insn)
     uint8_t width;
     uint64_t top;
     struct vcpu_span from, to;
-    enum emu result = open_memory(v, insn->mem.seg, effective_address(v, insn), insn->size, ACCESS_READ, &from);
+    enum emu result = open_memory(v, insn->mem.seg, effective_address(v, insn), insn->size, ACCESS_READ,
+                                  &from);
 
     if (result != EMU_OK) {
         return result;
@@ -275,7 +279,8 @@ static enum emu exec_pop(struct vcpu *v, const struct full_insn *insn)
         return result;
     }
     operand = effective_address(v, insn) + (insn->mem.base == GPR_RSP ? insn->size : 0);
-    result = open_memory(v, insn->mem.seg, operand & size_mask(insn->address_size), insn->size, ACCESS_WRITE, &to);
+    result = open_memory(v, insn->mem.seg, operand & size_mask(insn->address_size), insn->size, ACCESS_WRITE,
+                         &to);
     if (result == EMU_OK) {
         vcpu_span_write(v, &to, vcpu_span_read(v, &from));
         vcpu_set_gpr(v, GPR_RSP, width, false, old + insn->size);
@@ -381,7 +386,8 @@ static enum emu exec_string(struct vcpu *v, const struct full_insn *insn, bool *
 
 // --- decoding, remembered ---
 
-static const struct full_insn *lookup(struct vm_devices *dev, const uint8_t *bytes, uint8_t length, uint8_t mode)
+static const struct full_insn *lookup(struct vm_devices *dev, const uint8_t *bytes, uint8_t length,
+                                      uint8_t mode)
 {
     for (int i = 0; i < INSN_CACHE_SIZE; i++) {
         const struct insn_cache *slot = &dev->insn_cache[i];

@@ -12,15 +12,15 @@ static const struct {
     uint16_t mnemonic;
     uint8_t op;
 } plain_ops[] = {
-    {ZYDIS_MNEMONIC_MOV, OP_MOV},       {ZYDIS_MNEMONIC_MOVNTI, OP_MOV},   {ZYDIS_MNEMONIC_MOVZX, OP_MOVZX},
-    {ZYDIS_MNEMONIC_MOVSX, OP_MOVSX},   {ZYDIS_MNEMONIC_MOVSXD, OP_MOVSX}, {ZYDIS_MNEMONIC_ADD, OP_ADD},
-    {ZYDIS_MNEMONIC_OR, OP_OR},         {ZYDIS_MNEMONIC_ADC, OP_ADC},      {ZYDIS_MNEMONIC_SBB, OP_SBB},
-    {ZYDIS_MNEMONIC_AND, OP_AND},       {ZYDIS_MNEMONIC_SUB, OP_SUB},      {ZYDIS_MNEMONIC_XOR, OP_XOR},
-    {ZYDIS_MNEMONIC_CMP, OP_CMP},       {ZYDIS_MNEMONIC_TEST, OP_TEST},    {ZYDIS_MNEMONIC_INC, OP_INC},
-    {ZYDIS_MNEMONIC_DEC, OP_DEC},       {ZYDIS_MNEMONIC_NEG, OP_NEG},      {ZYDIS_MNEMONIC_NOT, OP_NOT},
-    {ZYDIS_MNEMONIC_XCHG, OP_XCHG},     {ZYDIS_MNEMONIC_XADD, OP_XADD},    {ZYDIS_MNEMONIC_CMPXCHG, OP_CMPXCHG},
-    {ZYDIS_MNEMONIC_BT, OP_BT},         {ZYDIS_MNEMONIC_BTS, OP_BTS},      {ZYDIS_MNEMONIC_BTR, OP_BTR},
-    {ZYDIS_MNEMONIC_BTC, OP_BTC},       {ZYDIS_MNEMONIC_PUSH, OP_PUSH},    {ZYDIS_MNEMONIC_POP, OP_POP},
+    {ZYDIS_MNEMONIC_MOV, OP_MOV},     {ZYDIS_MNEMONIC_MOVNTI, OP_MOV},   {ZYDIS_MNEMONIC_MOVZX, OP_MOVZX},
+    {ZYDIS_MNEMONIC_MOVSX, OP_MOVSX}, {ZYDIS_MNEMONIC_MOVSXD, OP_MOVSX}, {ZYDIS_MNEMONIC_ADD, OP_ADD},
+    {ZYDIS_MNEMONIC_OR, OP_OR},       {ZYDIS_MNEMONIC_ADC, OP_ADC},      {ZYDIS_MNEMONIC_SBB, OP_SBB},
+    {ZYDIS_MNEMONIC_AND, OP_AND},     {ZYDIS_MNEMONIC_SUB, OP_SUB},      {ZYDIS_MNEMONIC_XOR, OP_XOR},
+    {ZYDIS_MNEMONIC_CMP, OP_CMP},     {ZYDIS_MNEMONIC_TEST, OP_TEST},    {ZYDIS_MNEMONIC_INC, OP_INC},
+    {ZYDIS_MNEMONIC_DEC, OP_DEC},     {ZYDIS_MNEMONIC_NEG, OP_NEG},      {ZYDIS_MNEMONIC_NOT, OP_NOT},
+    {ZYDIS_MNEMONIC_XCHG, OP_XCHG},   {ZYDIS_MNEMONIC_XADD, OP_XADD},    {ZYDIS_MNEMONIC_CMPXCHG, OP_CMPXCHG},
+    {ZYDIS_MNEMONIC_BT, OP_BT},       {ZYDIS_MNEMONIC_BTS, OP_BTS},      {ZYDIS_MNEMONIC_BTR, OP_BTR},
+    {ZYDIS_MNEMONIC_BTC, OP_BTC},     {ZYDIS_MNEMONIC_PUSH, OP_PUSH},    {ZYDIS_MNEMONIC_POP, OP_POP},
 };
 
 // One-byte opcodes of the string instructions; the even one of a pair is the byte form.
@@ -105,7 +105,8 @@ static bool set_address_register(uint8_t *out, ZydisRegister reg)
 
 static bool set_memory(struct full_insn *insn, const ZydisDecodedOperandMem *mem)
 {
-    if (mem->type != ZYDIS_MEMOP_TYPE_MEM || mem->segment < ZYDIS_REGISTER_ES || mem->segment > ZYDIS_REGISTER_GS) {
+    if (mem->type != ZYDIS_MEMOP_TYPE_MEM || mem->segment < ZYDIS_REGISTER_ES ||
+        mem->segment > ZYDIS_REGISTER_GS) {
         return false;
     }
     insn->mem.seg = (uint8_t)(mem->segment - ZYDIS_REGISTER_ES); // ES CS SS DS FS GS, as in HV_REG_ES..
@@ -117,7 +118,8 @@ static bool set_memory(struct full_insn *insn, const ZydisDecodedOperandMem *mem
         insn->mem.index = DECODE_NO_REG;
         return true;
     }
-    return set_address_register(&insn->mem.base, mem->base) && set_address_register(&insn->mem.index, mem->index);
+    return set_address_register(&insn->mem.base, mem->base) &&
+           set_address_register(&insn->mem.index, mem->index);
 }
 
 static bool set_operand(struct full_insn *insn, struct full_operand *out, const ZydisDecodedOperand *in)
@@ -132,17 +134,20 @@ static bool set_operand(struct full_insn *insn, struct full_operand *out, const 
         return true;
     case ZYDIS_OPERAND_TYPE_MEMORY:
         out->kind = OPERAND_MEM;
-        return (out->size == 1 || out->size == 2 || out->size == 4 || out->size == 8) && set_memory(insn, &in->mem);
+        return (out->size == 1 || out->size == 2 || out->size == 4 || out->size == 8) &&
+               set_memory(insn, &in->mem);
     default:
         return false;
     }
 }
 
-static bool set_operands(struct full_insn *insn, const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *operands)
+static bool set_operands(struct full_insn *insn, const ZydisDecodedInstruction *zi,
+                         const ZydisDecodedOperand *operands)
 {
     bool memory;
 
-    if (zi->operand_count_visible < 1 || zi->operand_count_visible > 2 || !set_operand(insn, &insn->dst, &operands[0])) {
+    if (zi->operand_count_visible < 1 || zi->operand_count_visible > 2 ||
+        !set_operand(insn, &insn->dst, &operands[0])) {
         return false;
     }
     if (zi->operand_count_visible == 2 && !set_operand(insn, &insn->src, &operands[1])) {
@@ -155,17 +160,20 @@ static bool set_operands(struct full_insn *insn, const ZydisDecodedInstruction *
 
 static ZydisStackWidth stack_width(enum decode_mode mode)
 {
-    return mode == DECODE_64 ? ZYDIS_STACK_WIDTH_64 : mode == DECODE_32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16;
+    return mode == DECODE_64   ? ZYDIS_STACK_WIDTH_64
+           : mode == DECODE_32 ? ZYDIS_STACK_WIDTH_32
+                               : ZYDIS_STACK_WIDTH_16;
 }
 
 static ZydisMachineMode machine_mode(enum decode_mode mode)
 {
-    return mode == DECODE_64 ? ZYDIS_MACHINE_MODE_LONG_64 :
-           mode == DECODE_32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32 : ZYDIS_MACHINE_MODE_LONG_COMPAT_16;
+    return mode == DECODE_64   ? ZYDIS_MACHINE_MODE_LONG_64
+           : mode == DECODE_32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32
+                               : ZYDIS_MACHINE_MODE_LONG_COMPAT_16;
 }
 
-static void set_string(struct full_insn *insn, const ZydisDecodedInstruction *zi, const struct insn_prefixes *prefixes,
-                       enum decode_mode mode)
+static void set_string(struct full_insn *insn, const ZydisDecodedInstruction *zi,
+                       const struct insn_prefixes *prefixes, enum decode_mode mode)
 {
     if (!(zi->opcode & 1)) {
         insn->size = 1;

@@ -55,8 +55,8 @@ static bool assert_interrupt(const struct ioapic *ioapic, uint64_t entry)
 {
     struct hv_assert_interrupt_in in = {
         .control = ENTRY_MODE(entry),
-        .control_flags =
-            (entry & ENTRY_LEVEL ? ASSERT_LEVEL : 0) | (entry & ENTRY_LOGICAL ? ASSERT_LOGICAL : 0),
+        .control_flags = (entry & ENTRY_LEVEL ? ASSERT_LEVEL : 0) |
+                         (entry & ENTRY_LOGICAL ? ASSERT_LOGICAL : 0),
         .destination = ENTRY_DESTINATION(entry),
         .vector = entry & ENTRY_VECTOR,
     };

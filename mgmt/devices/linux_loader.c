@@ -104,9 +104,10 @@ static bool place_kernel(struct linux_load *load, const struct bzimage *image)
     load->kernel_gpa = image->load_gpa;
     load->kernel_end = image->load_gpa + image->memory_size;
     if (load->kernel_end > low) {
-        (void)snprintf(load->error, sizeof(load->error),
-                       "guest memory is too small for this kernel: it needs %llu MiB, the guest has %llu MiB below 4 GiB",
-                       MIB(load->kernel_end), (unsigned long long)(low >> 20));
+        (void)snprintf(
+            load->error, sizeof(load->error),
+            "guest memory is too small for this kernel: it needs %llu MiB, the guest has %llu MiB below 4 GiB",
+            MIB(load->kernel_end), (unsigned long long)(low >> 20));
         return false;
     }
     load->copy[0] = (struct load_copy){
@@ -129,9 +130,10 @@ static bool place_initrd(struct linux_load *load, const struct bzimage *image)
         return true;
     }
     if (size > top || ALIGN_DOWN(top - size, PAGE_SIZE) < load->kernel_end) {
-        (void)snprintf(load->error, sizeof(load->error),
-                       "guest memory is too small: kernel and initrd need %llu MiB below the address %llu MiB",
-                       MIB(load->kernel_end + size), (unsigned long long)(top >> 20));
+        (void)snprintf(
+            load->error, sizeof(load->error),
+            "guest memory is too small: kernel and initrd need %llu MiB below the address %llu MiB",
+            MIB(load->kernel_end + size), (unsigned long long)(top >> 20));
         return false;
     }
     load->initrd_gpa = ALIGN_DOWN(top - size, PAGE_SIZE);
@@ -152,7 +154,8 @@ static void add_e820(struct boot_params *params, uint64_t base, uint64_t size, u
     }
 }
 
-static void fill_zero_page(const struct linux_load *load, const struct bzimage *image, struct boot_params *params)
+static void fill_zero_page(const struct linux_load *load, const struct bzimage *image,
+                           struct boot_params *params)
 {
     const struct guest_mem *mem = &load->boot->mem;
 
@@ -225,10 +228,11 @@ static void add_u64(struct boot_entry *entry, uint32_t name, uint64_t value)
     add_register(entry, name)->u64 = value;
 }
 
-static void add_segment(struct boot_entry *entry, uint32_t name, uint16_t selector, uint32_t limit, uint16_t attributes)
+static void add_segment(struct boot_entry *entry, uint32_t name, uint16_t selector, uint32_t limit,
+                        uint16_t attributes)
 {
-    add_register(entry, name)->segment =
-        (struct hv_segment){.limit = limit, .selector = selector, .attributes = attributes};
+    add_register(entry, name)->segment = (struct hv_segment){
+        .limit = limit, .selector = selector, .attributes = attributes};
 }
 
 static void add_table(struct boot_entry *entry, uint32_t name, uint64_t base, uint16_t limit)
@@ -271,13 +275,14 @@ bool linux_load_begin(struct linux_load *load, const struct linux_boot *boot)
     struct bzimage image;
 
     *load = (struct linux_load){.boot = boot};
-    if (boot->mem.low > MACHINE_RAM_LOW_MAX || boot->mem.low < HIGH_START ||
-        boot->machine.vp_count == 0 || boot->machine.vp_count > MACHINE_MAX_VPS) {
+    if (boot->mem.low > MACHINE_RAM_LOW_MAX || boot->mem.low < HIGH_START || boot->machine.vp_count == 0 ||
+        boot->machine.vp_count > MACHINE_MAX_VPS) {
         (void)snprintf(load->error, sizeof(load->error), "guest memory or processor count is out of range");
         return false;
     }
-    if (!bzimage_read(&boot->kernel, &image, load->error, sizeof(load->error)) || !check_cmdline(load, &image) ||
-        !place_kernel(load, &image) || !place_initrd(load, &image) || !write_low_memory(load, &image)) {
+    if (!bzimage_read(&boot->kernel, &image, load->error, sizeof(load->error)) ||
+        !check_cmdline(load, &image) || !place_kernel(load, &image) || !place_initrd(load, &image) ||
+        !write_low_memory(load, &image)) {
         return false;
     }
     __builtin_memcpy(load->kernel_version, image.version, sizeof(load->kernel_version));

@@ -12,7 +12,7 @@
 #define MACHINE_COM_PORTS 2
 
 // --- memory map ---
-#define MACHINE_RAM_LOW_MAX 0xC0000000ull  // RAM stops here; devices live below 4 GiB
+#define MACHINE_RAM_LOW_MAX 0xC0000000ull    // RAM stops here; devices live below 4 GiB
 #define MACHINE_RAM_HIGH_BASE 0x100000000ull // and goes on here
 #define MACHINE_IOAPIC_BASE 0xFEC00000ull
 #define MACHINE_IOAPIC_SIZE 0x1000ull
@@ -43,8 +43,8 @@
 
 // What differs between two guests.
 struct machine_config {
-    uint32_t vp_count;            // 1..MACHINE_MAX_VPS; VP n has APIC id n
-    bool com[MACHINE_COM_PORTS];  // serial ports that exist
+    uint32_t vp_count;           // 1..MACHINE_MAX_VPS; VP n has APIC id n
+    bool com[MACHINE_COM_PORTS]; // serial ports that exist
 };
 
 #endif

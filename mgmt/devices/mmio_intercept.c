@@ -49,7 +49,8 @@ static void plain_move(struct vcpu *v, const struct insn *insn, uint64_t gpa)
     if (insn->kind == INSN_STORE) {
         bus_mmio_write(bus, gpa, insn->size, decode_store_value(insn, v->regs->gpr));
     } else {
-        uint64_t value = decode_load_result(insn, bus_mmio_read(bus, gpa, insn->size), v->regs->gpr[insn->reg]);
+        uint64_t value = decode_load_result(insn, bus_mmio_read(bus, gpa, insn->size),
+                                            v->regs->gpr[insn->reg]);
 
         vcpu_set_gpr(v, insn->reg, 8, false, value);
     }

@@ -30,7 +30,8 @@ static uint8_t pm_read(void *dev, uint16_t offset)
 static void write_sleep_control(struct power *power, uint8_t value)
 {
     power->sleep_control = value & SLEEP_CONTROL_KEPT;
-    if ((value & SLEEP_ENABLE) && SLEEP_TYPE(value) == MACHINE_SLEEP_TYPE_S5 && power->request == POWER_NONE) {
+    if ((value & SLEEP_ENABLE) && SLEEP_TYPE(value) == MACHINE_SLEEP_TYPE_S5 &&
+        power->request == POWER_NONE) {
         power->request = POWER_OFF;
     }
 }
@@ -44,7 +45,7 @@ static void pm_write(void *dev, uint16_t offset, uint8_t value)
         write_sleep_control(power, value);
         break;
     case SLEEP_STATUS:
-        power->sleep_status &= (uint8_t)~(value & WAKE_STATUS);
+        power->sleep_status &= (uint8_t) ~(value & WAKE_STATUS);
         break;
     case GED_STATUS:
         power->events &= (uint8_t)~value;

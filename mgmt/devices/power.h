@@ -15,7 +15,7 @@ struct power {
     struct irq_line irq; // of the generic event device, level
     uint8_t sleep_control;
     uint8_t sleep_status;
-    uint8_t events; // MACHINE_GED_*
+    uint8_t events;             // MACHINE_GED_*
     enum power_request request; // what the guest asked for; sticky
 };
 

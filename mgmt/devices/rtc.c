@@ -5,8 +5,23 @@
 
 #include "mgmt/plat.h"
 
-enum { REG_SECOND, REG_SECOND_ALARM, REG_MINUTE, REG_MINUTE_ALARM, REG_HOUR, REG_HOUR_ALARM, REG_WEEKDAY,
-       REG_DAY, REG_MONTH, REG_YEAR, REG_A, REG_B, REG_C, REG_D, REG_CENTURY = 0x32 };
+enum {
+    REG_SECOND,
+    REG_SECOND_ALARM,
+    REG_MINUTE,
+    REG_MINUTE_ALARM,
+    REG_HOUR,
+    REG_HOUR_ALARM,
+    REG_WEEKDAY,
+    REG_DAY,
+    REG_MONTH,
+    REG_YEAR,
+    REG_A,
+    REG_B,
+    REG_C,
+    REG_D,
+    REG_CENTURY = 0x32
+};
 
 #define A_UIP 0x80
 #define A_RATE 0x0f

@@ -17,9 +17,9 @@ struct rtc {
     struct irq_line irq;
     uint8_t index;
     uint8_t cmos[RTC_CMOS_SIZE]; // time registers are meaningful only while register B SET is on
-    int64_t offset_ms;     // guest time minus the node's
-    int64_t seen_second;   // guest second up to which update and alarm flags are accounted
-    uint64_t periodic_ns;  // next periodic event, plat_now_ns() clock; 0: divider off
+    int64_t offset_ms;           // guest time minus the node's
+    int64_t seen_second;         // guest second up to which update and alarm flags are accounted
+    uint64_t periodic_ns;        // next periodic event, plat_now_ns() clock; 0: divider off
 };
 
 extern const struct port_ops rtc_ops;

@@ -45,7 +45,7 @@ void vcpu_init(struct vcpu *v, struct dp_vm *vm, uint32_t index, const struct hv
 bool vcpu_need_system(struct vcpu *v)
 {
     static const uint32_t names[] = {
-        HV_REG_ES,  HV_REG_CS,  HV_REG_SS,  HV_REG_DS,  HV_REG_FS,
+        HV_REG_ES, HV_REG_CS,  HV_REG_SS,  HV_REG_DS,  HV_REG_FS,
         HV_REG_GS, HV_REG_CR0, HV_REG_CR3, HV_REG_CR4, HV_REG_EFER,
     };
     union hv_register_value value[ARRAY_LEN(names)];
@@ -238,8 +238,8 @@ uint64_t vcpu_span_read(struct vcpu *v, const struct vcpu_span *span)
 
     for (uint8_t i = 0; i < span->pieces; i++) {
         uint8_t size = span->piece[i].size;
-        uint64_t part = span->piece[i].ram != NULL ? ram_read(span->piece[i].ram, size) :
-                                                     device_read(v, span->piece[i].gpa, size);
+        uint64_t part = span->piece[i].ram != NULL ? ram_read(span->piece[i].ram, size)
+                                                   : device_read(v, span->piece[i].gpa, size);
 
         value |= part << shift;
         shift += size * 8;

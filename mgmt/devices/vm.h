@@ -39,13 +39,13 @@ void vm_run_timers(struct dp_vm *vm, uint64_t now_ns);
 // Counters for the shell and the API. Written by the data plane only; a reader on the other plane may
 // see values of slightly different moments.
 struct vm_counters {
-    uint64_t io;               // port intercepts
-    uint64_t mmio;             // memory intercepts
-    uint64_t eoi;              // EOI messages
-    uint64_t unclaimed_ports;  // accesses to ports nobody claims
-    uint64_t unclaimed_mmio;   // accesses to addresses nobody claims
-    uint64_t full_decodes;     // instructions that needed the full decoder
-    uint64_t injected_faults;  // exceptions that emulation gave the guest
+    uint64_t io;              // port intercepts
+    uint64_t mmio;            // memory intercepts
+    uint64_t eoi;             // EOI messages
+    uint64_t unclaimed_ports; // accesses to ports nobody claims
+    uint64_t unclaimed_mmio;  // accesses to addresses nobody claims
+    uint64_t full_decodes;    // instructions that needed the full decoder
+    uint64_t injected_faults; // exceptions that emulation gave the guest
     uint64_t com_tx[MACHINE_COM_PORTS];
     uint64_t com_rx[MACHINE_COM_PORTS];
     uint64_t com_overrun[MACHINE_COM_PORTS]; // bytes a guest wrote although THRE was clear

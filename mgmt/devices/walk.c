@@ -42,7 +42,7 @@ struct walk {
     struct paging mode;
     uint64_t linear;
     enum vcpu_access access;
-    uint8_t *slot[MAX_LEVELS];   // entries on the way, for the accessed bits
+    uint8_t *slot[MAX_LEVELS]; // entries on the way, for the accessed bits
     uint64_t entry[MAX_LEVELS];
     uint8_t depth;
     bool writable, user, no_execute; // so far
@@ -86,8 +86,8 @@ static uint64_t read_entry(struct walk *w, uint64_t gpa)
     if (slot == NULL) {
         return ~0ull;
     }
-    return size == 8 ? __atomic_load_n((uint64_t *)slot, __ATOMIC_RELAXED) :
-                       __atomic_load_n((uint32_t *)slot, __ATOMIC_RELAXED);
+    return size == 8 ? __atomic_load_n((uint64_t *)slot, __ATOMIC_RELAXED)
+                     : __atomic_load_n((uint32_t *)slot, __ATOMIC_RELAXED);
 }
 
 static bool reserved_bits(const struct walk *w, uint8_t level, uint64_t entry)

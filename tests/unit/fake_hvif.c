@@ -34,7 +34,7 @@ hv_status_t hvif_assert_interrupt(uint64_t partition, const struct hv_assert_int
 static int system_index(uint32_t name)
 {
     static const uint32_t names[] = {
-        HV_REG_ES,  HV_REG_CS,  HV_REG_SS,  HV_REG_DS,  HV_REG_FS,
+        HV_REG_ES, HV_REG_CS,  HV_REG_SS,  HV_REG_DS,  HV_REG_FS,
         HV_REG_GS, HV_REG_CR0, HV_REG_CR3, HV_REG_CR4, HV_REG_EFER,
     };
 
@@ -57,7 +57,8 @@ hv_status_t hvif_get_registers(uint64_t partition, uint32_t vp, const uint32_t *
     return fake.register_status;
 }
 
-hv_status_t hvif_set_registers(uint64_t partition, uint32_t vp, const struct hv_register_assoc *regs, size_t count)
+hv_status_t hvif_set_registers(uint64_t partition, uint32_t vp, const struct hv_register_assoc *regs,
+                               size_t count)
 {
     (void)partition;
     (void)vp;
@@ -138,11 +139,11 @@ void fake_guest_long_mode(struct fake_guest *g)
     fake.system[7].u64 = 0x10000;
     fake.system[8].u64 = 0x20;
     fake.system[9].u64 = 0xd01;
-    table[0] = 0x11003;               // PML4
-    table[512] = 0x12003;             // PDPT: first GiB
-    table[512 + 3] = 0x13003;         // fourth GiB
-    table[1024] = 0x83;               // 2 MiB at 0
-    table[1536 + 502] = 0xfec00083;   // 0xfec00000
+    table[0] = 0x11003;             // PML4
+    table[512] = 0x12003;           // PDPT: first GiB
+    table[512 + 3] = 0x13003;       // fourth GiB
+    table[1024] = 0x83;             // 2 MiB at 0
+    table[1536 + 502] = 0xfec00083; // 0xfec00000
     table[1536 + 503] = 0xfee00083;
 }
 

@@ -16,7 +16,7 @@ struct fake {
     hv_status_t interrupt_status;
 
     union hv_register_value system[10]; // ES CS SS DS FS GS CR0 CR3 CR4 EFER, as asked for
-    uint64_t pending; // HV_REG_PENDING_INTERRUPTION last set; 0 none
+    uint64_t pending;                   // HV_REG_PENDING_INTERRUPTION last set; 0 none
     uint64_t cr2;
     hv_status_t register_status;
 

@@ -75,8 +75,8 @@ static void test_fadt(void **state)
     write_tables(1, true, false);
     fadt = xsdt_entry(0);
     flags = (uint32_t)get(fadt + 112, 4);
-    assert_true(flags & BIT(20)); // hardware-reduced
-    assert_true(flags & BIT(10)); // reset register
+    assert_true(flags & BIT(20));                 // hardware-reduced
+    assert_true(flags & BIT(10));                 // reset register
     assert_int_equal(get(fadt + 109, 2), BIT(2)); // no VGA; no 8042, RTC present
     assert_int_equal(ram[fadt + 108], 0x32);
     assert_int_equal(ram[fadt + 116], 1);
@@ -136,7 +136,9 @@ static char *disassemble(const char *folder, const char *name, uint64_t gpa)
 
     (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
     save(path, gpa);
-    (void)snprintf(command, sizeof(command), "iasl -d %s >%s.log 2>&1 && ! grep -iE 'error|warning|invalid|incorrect' %s.log", path, path, path);
+    (void)snprintf(command, sizeof(command),
+                   "iasl -d %s >%s.log 2>&1 && ! grep -iE 'error|warning|invalid|incorrect' %s.log", path,
+                   path, path);
     assert_int_equal(system(command), 0);
     (void)snprintf(path, sizeof(path), "%s/%s.dsl", folder, name);
     in = fopen(path, "rb");
@@ -177,11 +179,55 @@ static void test_iasl_reads_them(void **state)
     assert_int_equal(system(command), 0);
 }
 
+// The page for readers names the addresses that machine.h defines.
+static void test_documentation(void **state)
+{
+    static const struct {
+        const char *row;
+        uint64_t address;
+    } rows[] = {
+        {"| `0x%03llx`..`0x3ff` | COM1, 16550A, GSI 4 |", MACHINE_COM1_PORT},
+        {"| `0x%03llx`..`0x2ff` | COM2, 16550A, GSI 3 |", MACHINE_COM2_PORT},
+        {"| `0x%03llx`..`0x071` | MC146818", MACHINE_RTC_PORT},
+        {"| `0x%03llx` | ACPI sleep control", MACHINE_SLEEP_CONTROL_PORT},
+        {"| `0x%03llx` | ACPI sleep status", MACHINE_SLEEP_STATUS_PORT},
+        {"| `0x%03llx` | pending events", MACHINE_GED_STATUS_PORT},
+        {"| `0x%03llx` | reset", MACHINE_RESET_PORT},
+        {"| `0x%08llx` | I/O APIC, 4 KiB |", MACHINE_IOAPIC_BASE},
+        {"| `0x%08llx` | local APIC", MACHINE_LAPIC_BASE},
+        {"| `0x%08llx`..`0x000fffff` | ACPI tables", MACHINE_ACPI_BASE},
+        {"| `0x%08llx`..`0xffffffff` | devices", MACHINE_RAM_LOW_MAX},
+        {"| `0x%08llx`.. | RAM beyond", MACHINE_RAM_HIGH_BASE},
+        {"| %llu | COM1 | edge", MACHINE_COM1_GSI},
+        {"| %llu | COM2 | edge", MACHINE_COM2_GSI},
+        {"| %llu | clock | edge", MACHINE_RTC_GSI},
+        {"| %llu | generic event device | level", MACHINE_GED_GSI},
+    };
+    static char text[65536];
+    char expected[128];
+    FILE *in = fopen("docs/guest-platform.md", "rb");
+
+    (void)state;
+    assert_non_null(in);
+    text[fread(text, 1, sizeof(text) - 1, in)] = '\0';
+    fclose(in);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        (void)snprintf(expected, sizeof(expected), rows[i].row, (unsigned long long)rows[i].address);
+        if (strstr(text, expected) == NULL) {
+            fail_msg("docs/guest-platform.md has no \"%s\"", expected);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_structure), cmocka_unit_test(test_fadt),        cmocka_unit_test(test_madt),
-        cmocka_unit_test(test_out_of_range), cmocka_unit_test(test_iasl_reads_them),
+        cmocka_unit_test(test_structure),
+        cmocka_unit_test(test_fadt),
+        cmocka_unit_test(test_madt),
+        cmocka_unit_test(test_out_of_range),
+        cmocka_unit_test(test_iasl_reads_them),
+        cmocka_unit_test(test_documentation),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

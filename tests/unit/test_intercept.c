@@ -285,8 +285,8 @@ static void test_stores(void **state)
 
 static void test_push_and_pop(void **state)
 {
-    static const uint8_t push[] = {0xff, 0x37};        // push (%rdi)
-    static const uint8_t pop[] = {0x8f, 0x07};         // pop (%rdi)
+    static const uint8_t push[] = {0xff, 0x37}; // push (%rdi)
+    static const uint8_t pop[] = {0x8f, 0x07};  // pop (%rdi)
     static const uint8_t load[] = {0x8b, 0x07};
 
     (void)state;
@@ -465,8 +465,12 @@ static void test_execution_in_device_memory(void **state)
 static void test_triple_fault_and_unknown_messages(void **state)
 {
     static const uint32_t types[] = {
-        HV_MSG_UNRECOVERABLE_EXCEPTION, HV_MSG_UNSUPPORTED_FEATURE, HV_MSG_INVALID_VP_REGISTER_VALUE,
-        HV_MSG_GPA_INTERCEPT,           HV_MSG_CPUID,               0x12345678,
+        HV_MSG_UNRECOVERABLE_EXCEPTION,
+        HV_MSG_UNSUPPORTED_FEATURE,
+        HV_MSG_INVALID_VP_REGISTER_VALUE,
+        HV_MSG_GPA_INTERCEPT,
+        HV_MSG_CPUID,
+        0x12345678,
     };
 
     (void)state;
@@ -643,32 +647,80 @@ static void test_other_paging_modes(void **state)
 // --- arithmetic against this machine's own ---
 
 // The stack pointer steps over the red zone first.
-#define NATIVE2(name, insn)                                                                    \
-    static uint64_t name(uint64_t a, uint64_t b, uint8_t size, uint64_t *rflags)               \
-    {                                                                                          \
-        uint64_t f = *rflags;                                                                  \
-        switch (size) {                                                                        \
-        case 1: __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn "b %b2, %b0; pushf; pop %1; lea 128(%%rsp), %%rsp" : "+q"(a), "+r"(f) : "q"(b) : "cc"); break; \
-        case 2: __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn "w %w2, %w0; pushf; pop %1; lea 128(%%rsp), %%rsp" : "+r"(a), "+r"(f) : "r"(b) : "cc"); break; \
-        case 4: __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn "l %k2, %k0; pushf; pop %1; lea 128(%%rsp), %%rsp" : "+r"(a), "+r"(f) : "r"(b) : "cc"); break; \
-        default: __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn "q %2, %0; pushf; pop %1; lea 128(%%rsp), %%rsp" : "+r"(a), "+r"(f) : "r"(b) : "cc"); break; \
-        }                                                                                      \
-        *rflags = f;                                                                           \
-        return a;                                                                              \
+#define NATIVE2(name, insn)                                                                                  \
+    static uint64_t name(uint64_t a, uint64_t b, uint8_t size, uint64_t *rflags)                             \
+    {                                                                                                        \
+        uint64_t f = *rflags;                                                                                \
+        switch (size) {                                                                                      \
+        case 1:                                                                                              \
+            __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn                                           \
+                    "b %b2, %b0; pushf; pop %1; lea 128(%%rsp), %%rsp"                                       \
+                    : "+q"(a), "+r"(f)                                                                       \
+                    : "q"(b)                                                                                 \
+                    : "cc");                                                                                 \
+            break;                                                                                           \
+        case 2:                                                                                              \
+            __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn                                           \
+                    "w %w2, %w0; pushf; pop %1; lea 128(%%rsp), %%rsp"                                       \
+                    : "+r"(a), "+r"(f)                                                                       \
+                    : "r"(b)                                                                                 \
+                    : "cc");                                                                                 \
+            break;                                                                                           \
+        case 4:                                                                                              \
+            __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn                                           \
+                    "l %k2, %k0; pushf; pop %1; lea 128(%%rsp), %%rsp"                                       \
+                    : "+r"(a), "+r"(f)                                                                       \
+                    : "r"(b)                                                                                 \
+                    : "cc");                                                                                 \
+            break;                                                                                           \
+        default:                                                                                             \
+            __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn                                           \
+                    "q %2, %0; pushf; pop %1; lea 128(%%rsp), %%rsp"                                         \
+                    : "+r"(a), "+r"(f)                                                                       \
+                    : "r"(b)                                                                                 \
+                    : "cc");                                                                                 \
+            break;                                                                                           \
+        }                                                                                                    \
+        *rflags = f;                                                                                         \
+        return a;                                                                                            \
     }
-#define NATIVE1(name, insn)                                                                    \
-    static uint64_t name(uint64_t a, uint64_t b, uint8_t size, uint64_t *rflags)               \
-    {                                                                                          \
-        uint64_t f = *rflags;                                                                  \
-        (void)b;                                                                               \
-        switch (size) {                                                                        \
-        case 1: __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn "b %b0; pushf; pop %1; lea 128(%%rsp), %%rsp" : "+q"(a), "+r"(f) : : "cc"); break; \
-        case 2: __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn "w %w0; pushf; pop %1; lea 128(%%rsp), %%rsp" : "+r"(a), "+r"(f) : : "cc"); break; \
-        case 4: __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn "l %k0; pushf; pop %1; lea 128(%%rsp), %%rsp" : "+r"(a), "+r"(f) : : "cc"); break; \
-        default: __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn "q %0; pushf; pop %1; lea 128(%%rsp), %%rsp" : "+r"(a), "+r"(f) : : "cc"); break; \
-        }                                                                                      \
-        *rflags = f;                                                                           \
-        return a;                                                                              \
+#define NATIVE1(name, insn)                                                                                  \
+    static uint64_t name(uint64_t a, uint64_t b, uint8_t size, uint64_t *rflags)                             \
+    {                                                                                                        \
+        uint64_t f = *rflags;                                                                                \
+        (void)b;                                                                                             \
+        switch (size) {                                                                                      \
+        case 1:                                                                                              \
+            __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn                                           \
+                    "b %b0; pushf; pop %1; lea 128(%%rsp), %%rsp"                                            \
+                    : "+q"(a), "+r"(f)                                                                       \
+                    :                                                                                        \
+                    : "cc");                                                                                 \
+            break;                                                                                           \
+        case 2:                                                                                              \
+            __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn                                           \
+                    "w %w0; pushf; pop %1; lea 128(%%rsp), %%rsp"                                            \
+                    : "+r"(a), "+r"(f)                                                                       \
+                    :                                                                                        \
+                    : "cc");                                                                                 \
+            break;                                                                                           \
+        case 4:                                                                                              \
+            __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn                                           \
+                    "l %k0; pushf; pop %1; lea 128(%%rsp), %%rsp"                                            \
+                    : "+r"(a), "+r"(f)                                                                       \
+                    :                                                                                        \
+                    : "cc");                                                                                 \
+            break;                                                                                           \
+        default:                                                                                             \
+            __asm__("lea -128(%%rsp), %%rsp; push %1; popf; " insn                                           \
+                    "q %0; pushf; pop %1; lea 128(%%rsp), %%rsp"                                             \
+                    : "+r"(a), "+r"(f)                                                                       \
+                    :                                                                                        \
+                    : "cc");                                                                                 \
+            break;                                                                                           \
+        }                                                                                                    \
+        *rflags = f;                                                                                         \
+        return a;                                                                                            \
     }
 
 NATIVE2(native_add, "add")
@@ -688,14 +740,32 @@ NATIVE1(native_not, "not")
 static void test_alu_against_native(void **state)
 {
     static uint64_t (*const native[])(uint64_t, uint64_t, uint8_t, uint64_t *) = {
-        [OP_ADD] = native_add, [OP_OR] = native_or,   [OP_ADC] = native_adc, [OP_SBB] = native_sbb,
-        [OP_AND] = native_and, [OP_SUB] = native_sub, [OP_XOR] = native_xor, [OP_CMP] = native_cmp,
+        [OP_ADD] = native_add,   [OP_OR] = native_or,   [OP_ADC] = native_adc, [OP_SBB] = native_sbb,
+        [OP_AND] = native_and,   [OP_SUB] = native_sub, [OP_XOR] = native_xor, [OP_CMP] = native_cmp,
         [OP_TEST] = native_test, [OP_INC] = native_inc, [OP_DEC] = native_dec, [OP_NEG] = native_neg,
         [OP_NOT] = native_not,
     };
     static const uint64_t values[] = {
-        0, 1, 2, 0xf, 0x10, 0x7f, 0x80, 0x81, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000,
-        0xffffffff, 0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff, 0x123456789abcdef0,
+        0,
+        1,
+        2,
+        0xf,
+        0x10,
+        0x7f,
+        0x80,
+        0x81,
+        0xff,
+        0x100,
+        0x7fff,
+        0x8000,
+        0xffff,
+        0x7fffffff,
+        0x80000000,
+        0xffffffff,
+        0x7fffffffffffffff,
+        0x8000000000000000,
+        0xffffffffffffffff,
+        0x123456789abcdef0,
     };
 
     (void)state;
@@ -714,7 +784,8 @@ static void test_alu_against_native(void **state)
                 if (r != expected || ((ours ^ theirs) & compared)) {
                     fail_msg("op %d size %d a %llx b %llx: %llx flags %llx, native %llx flags %llx", op, size,
                              (unsigned long long)a, (unsigned long long)b, (unsigned long long)r,
-                             (unsigned long long)ours, (unsigned long long)expected, (unsigned long long)theirs);
+                             (unsigned long long)ours, (unsigned long long)expected,
+                             (unsigned long long)theirs);
                 }
             }
         }

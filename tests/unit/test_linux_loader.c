@@ -68,7 +68,8 @@ static void make_kernel(struct memory_file *file)
         .pref_address = 0x1000000,
         .init_size = 0x300000,
     };
-    strcpy((char *)file->data + 0x600, "6.1.0-test (\x01" "a@b)");
+    strcpy((char *)file->data + 0x600, "6.1.0-test (\x01"
+                                       "a@b)");
 }
 
 struct fixture {
@@ -247,28 +248,95 @@ struct refusal {
     void (*spoil)(struct fixture *f);
 };
 
-static void no_magic(struct fixture *f) { header(f)->header = 0; }
-static void no_flag(struct fixture *f) { header(f)->boot_flag = 0; }
-static void old(struct fixture *f) { header(f)->version = 0x20b; }
-static void zimage(struct fixture *f) { header(f)->loadflags = 0; }
-static void no64(struct fixture *f) { header(f)->xloadflags = 0; }
-static void empty(struct fixture *f) { f->boot.kernel.size = 0; }
-static void only_boot_sector(struct fixture *f) { f->boot.kernel.size = 512; }
-static void only_setup(struct fixture *f) { f->boot.kernel.size = 0xa00; }
-static void cut(struct fixture *f) { f->boot.kernel.size = FILE_SIZE - 100; }
-static void many_sectors(struct fixture *f) { header(f)->setup_sects = 255; }
-static void odd_alignment(struct fixture *f) { header(f)->kernel_alignment = 0x300000; }
-static void no_alignment(struct fixture *f) { header(f)->kernel_alignment = 0; }
-static void low_address(struct fixture *f) { header(f)->pref_address = 0x1000; }
-static void high_address(struct fixture *f) { header(f)->pref_address = ~0xfffffull; }
-static void huge(struct fixture *f) { header(f)->init_size = 0xffffffff; }
-static void long_cmdline(struct fixture *f) { header(f)->cmdline_size = 5; }
-static void no_vps(struct fixture *f) { f->boot.machine.vp_count = 0; }
-static void nine_vps(struct fixture *f) { f->boot.machine.vp_count = 9; }
-static void no_memory(struct fixture *f) { f->boot.mem.low = 0xf0000; }
-static void unreadable(struct fixture *f) { f->kernel.fail_from = 0x100; }
-static void initrd_too_large(struct fixture *f) { add_initrd(f, 46 * MIB); }
-static void initrd_limit(struct fixture *f) { add_initrd(f, 2 * MIB); header(f)->initrd_addr_max = 0x10ffffff & 0x12fffff; }
+static void no_magic(struct fixture *f)
+{
+    header(f)->header = 0;
+}
+static void no_flag(struct fixture *f)
+{
+    header(f)->boot_flag = 0;
+}
+static void old(struct fixture *f)
+{
+    header(f)->version = 0x20b;
+}
+static void zimage(struct fixture *f)
+{
+    header(f)->loadflags = 0;
+}
+static void no64(struct fixture *f)
+{
+    header(f)->xloadflags = 0;
+}
+static void empty(struct fixture *f)
+{
+    f->boot.kernel.size = 0;
+}
+static void only_boot_sector(struct fixture *f)
+{
+    f->boot.kernel.size = 512;
+}
+static void only_setup(struct fixture *f)
+{
+    f->boot.kernel.size = 0xa00;
+}
+static void cut(struct fixture *f)
+{
+    f->boot.kernel.size = FILE_SIZE - 100;
+}
+static void many_sectors(struct fixture *f)
+{
+    header(f)->setup_sects = 255;
+}
+static void odd_alignment(struct fixture *f)
+{
+    header(f)->kernel_alignment = 0x300000;
+}
+static void no_alignment(struct fixture *f)
+{
+    header(f)->kernel_alignment = 0;
+}
+static void low_address(struct fixture *f)
+{
+    header(f)->pref_address = 0x1000;
+}
+static void high_address(struct fixture *f)
+{
+    header(f)->pref_address = ~0xfffffull;
+}
+static void huge(struct fixture *f)
+{
+    header(f)->init_size = 0xffffffff;
+}
+static void long_cmdline(struct fixture *f)
+{
+    header(f)->cmdline_size = 5;
+}
+static void no_vps(struct fixture *f)
+{
+    f->boot.machine.vp_count = 0;
+}
+static void nine_vps(struct fixture *f)
+{
+    f->boot.machine.vp_count = 9;
+}
+static void no_memory(struct fixture *f)
+{
+    f->boot.mem.low = 0xf0000;
+}
+static void unreadable(struct fixture *f)
+{
+    f->kernel.fail_from = 0x100;
+}
+static void initrd_too_large(struct fixture *f)
+{
+    add_initrd(f, 46 * MIB);
+}
+static void initrd_limit(struct fixture *f)
+{
+    add_initrd(f, 2 * MIB);
+    header(f)->initrd_addr_max = 0x10ffffff & 0x12fffff;
+}
 
 static void test_refusals(void **state)
 {
@@ -360,7 +428,8 @@ static void test_debian_kernel(void **state)
     assert_true(linux_load_begin(&f.load, &f.boot));
     assert_int_equal(run(&f.load, MIB), LOAD_DONE);
     assert_non_null(strstr(f.load.kernel_version, "debian"));
-    print_message("%s: at 0x%llx, needs %llu KiB\n", f.load.kernel_version, (unsigned long long)f.load.kernel_gpa,
+    print_message("%s: at 0x%llx, needs %llu KiB\n", f.load.kernel_version,
+                  (unsigned long long)f.load.kernel_gpa,
                   (unsigned long long)(f.load.kernel_end - f.load.kernel_gpa) / 1024);
     f.boot.mem.low = 32 * MIB;
     assert_false(linux_load_begin(&f.load, &f.boot));
@@ -371,9 +440,9 @@ static void test_debian_kernel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_places_everything),   cmocka_unit_test(test_zero_page),
-        cmocka_unit_test(test_high_memory_in_e820), cmocka_unit_test(test_entry_state),
-        cmocka_unit_test(test_initrd_below_its_limit), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_places_everything),        cmocka_unit_test(test_zero_page),
+        cmocka_unit_test(test_high_memory_in_e820),      cmocka_unit_test(test_entry_state),
+        cmocka_unit_test(test_initrd_below_its_limit),   cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_read_error_while_copying), cmocka_unit_test(test_debian_kernel),
     };
 

@@ -94,7 +94,7 @@ static void test_formats(void **state)
     assert_int_equal(get(2), 45);
     set(0x0b, 0x00);
     assert_int_equal(get(4), 0x83); // 3 PM
-    fake.unix_ms += 9 * 3600000; // 00:45
+    fake.unix_ms += 9 * 3600000;    // 00:45
     assert_int_equal(get(4), 0x12);
     assert_int_equal(get(0x0d), 0x80);
 }
@@ -204,10 +204,14 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_calendar, setup),         cmocka_unit_test_setup(test_formats, setup),
-        cmocka_unit_test_setup(test_setting_the_time, setup), cmocka_unit_test_setup(test_garbage_time, setup),
-        cmocka_unit_test_setup(test_update_in_progress, setup), cmocka_unit_test_setup(test_update_interrupt, setup),
-        cmocka_unit_test_setup(test_alarm, setup),            cmocka_unit_test_setup(test_periodic, setup),
+        cmocka_unit_test_setup(test_calendar, setup),
+        cmocka_unit_test_setup(test_formats, setup),
+        cmocka_unit_test_setup(test_setting_the_time, setup),
+        cmocka_unit_test_setup(test_garbage_time, setup),
+        cmocka_unit_test_setup(test_update_in_progress, setup),
+        cmocka_unit_test_setup(test_update_interrupt, setup),
+        cmocka_unit_test_setup(test_alarm, setup),
+        cmocka_unit_test_setup(test_periodic, setup),
         cmocka_unit_test_setup(test_memory, setup),
     };
 

@@ -85,12 +85,12 @@ static void test_probe_sequence(void **state)
 {
     (void)state;
     out(MCR, 0x1a); // loopback, OUT2, RTS
-    assert_int_equal(in(MSR) & 0xf0, 0x90);
+    assert_int_equal(in(MSR)&0xf0, 0x90);
     out(MCR, 0);
     out(IIR, 0x01);
     assert_int_equal(in(IIR) >> 6, 3);
     out(IIR, 0x21); // no 64-byte FIFO
-    assert_int_equal(in(IIR) & 0x20, 0);
+    assert_int_equal(in(IIR)&0x20, 0);
 }
 
 static void test_output(void **state)
@@ -119,7 +119,7 @@ static void test_back_pressure_loses_nothing(void **state)
     (void)state;
     out(IIR, 0x01); // FIFO on
     for (int round = 0; round < 50; round++) {
-        while (in(LSR) & 0x20) {
+        while (in(LSR)&0x20) {
             out(DATA, sent++);
         }
         while (spsc_pop(&g.vm.com[0].tx, &byte)) {
@@ -148,7 +148,7 @@ static void test_full_ring_raises_thre_when_drained(void **state)
     for (int i = 0; i < 65; i++) {
         out(DATA, 'x');
     }
-    assert_int_equal(in(LSR) & 0x60, 0);
+    assert_int_equal(in(LSR)&0x60, 0);
     out(IER, 0x02);
     assert_int_equal(fake.interrupt_count, 0); // transmitter is not empty
     assert_true(vm_next_deadline(&g.vm) != VM_NO_DEADLINE);
@@ -208,12 +208,12 @@ static void test_input_interrupts(void **state)
     assert_int_equal(in(IIR), 0xcc); // below the trigger: timeout
     type("cd");
     assert_int_equal(in(IIR), 0xc4);
-    assert_int_equal(in(LSR) & 1, 1);
+    assert_int_equal(in(LSR)&1, 1);
     assert_int_equal(in(DATA), 'a');
     assert_int_equal(in(DATA), 'b');
     assert_int_equal(in(DATA), 'c');
     assert_int_equal(in(DATA), 'd');
-    assert_int_equal(in(LSR) & 1, 0);
+    assert_int_equal(in(LSR)&1, 0);
     assert_int_equal(in(IIR), 0xc1);
     assert_int_equal(fake.interrupt_count, 1); // one edge
     type("e");
@@ -226,10 +226,10 @@ static void test_long_input_waits_in_the_ring(void **state)
     out(IIR, 0x01);
     type("0123456789abcdefghijklmnopqrstuvwxyz");
     for (const char *p = "0123456789abcdefghijklmnopqrstuvwxyz"; *p; p++) {
-        assert_int_equal(in(LSR) & 1, 1);
+        assert_int_equal(in(LSR)&1, 1);
         assert_int_equal(in(DATA), *p);
     }
-    assert_int_equal(in(LSR) & 1, 0);
+    assert_int_equal(in(LSR)&1, 0);
 }
 
 static void test_loopback_data_and_overrun(void **state)
@@ -237,10 +237,10 @@ static void test_loopback_data_and_overrun(void **state)
     (void)state;
     out(MCR, 0x10);
     out(DATA, 0x42);
-    assert_int_equal(in(LSR) & 1, 1);
+    assert_int_equal(in(LSR)&1, 1);
     out(DATA, 0x43); // no FIFO: one byte
-    assert_int_equal(in(LSR) & 2, 2);
-    assert_int_equal(in(LSR) & 2, 0);
+    assert_int_equal(in(LSR)&2, 2);
+    assert_int_equal(in(LSR)&2, 0);
     assert_int_equal(in(DATA), 0x42);
     assert_int_equal(spsc_count(&g.vm.com[0].tx), 0);
 }
