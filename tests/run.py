@@ -18,6 +18,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
 
@@ -171,18 +172,18 @@ def run_pytest(args, tier):
 
 def stream(command, env, log):
     """Run a command, show its lines as they come (but not pytest's own totals) and keep them in a file."""
-    deadline = time.monotonic() + PYTEST_TIMEOUT_S
     with open(log, "w", encoding="utf-8") as out, subprocess.Popen(
             command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace") as child:
+        watchdog = threading.Timer(PYTEST_TIMEOUT_S, child.terminate)
+        watchdog.start()
         for line in child.stdout:
             out.write(line)
             if line.strip() and not line.startswith("="):
                 print("  " + line.rstrip(), flush=True)
-            if time.monotonic() > deadline:
-                child.terminate()
-                break
-        return child.wait()
+        status = child.wait()
+        watchdog.cancel()
+        return status
 
 
 # ---- all -------------------------------------------------------------------------------------------
