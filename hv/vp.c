@@ -99,6 +99,7 @@ hv_status_t vp_create(struct partition *p, uint32_t index)
     virt->vp_init(vp, vp->backend_pages);
     vlapic_init(vp);
     synthetic_reset(vp);
+    msr_policy_reset(vp);
     sched_place(vp);
     __atomic_store_n(&p->vps[index], vp, __ATOMIC_RELEASE);
     p->vp_count++;

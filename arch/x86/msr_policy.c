@@ -150,6 +150,18 @@ static bool all_valid_types(uint64_t value, bool pat)
     return true;
 }
 
+// Guests start without firmware, and an operating system that finds the MTRRs disabled gives up PAT as well.
+void msr_policy_reset(struct vp *vp)
+{
+    vp->mtrr_def = 0xc06; // enabled, fixed ranges too, write-back
+    for (unsigned i = 0; i < ARRAY_LEN(vp->mtrr_fixed); i++) {
+        vp->mtrr_fixed[i] = 0x0606060606060606;
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(vp->mtrr_var); i++) {
+        vp->mtrr_var[i] = 0;
+    }
+}
+
 static bool write_pat(struct vp *vp, uint64_t value)
 {
     if (!all_valid_types(value, true)) {

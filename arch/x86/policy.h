@@ -23,7 +23,8 @@ bool cpuid_policy_has(uint32_t leaf, unsigned reg, unsigned bit);
 void cpuid_policy(const struct vp *vp, uint32_t leaf, uint32_t subleaf, struct cpuid_result *out);
 
 // MSR access by a guest. False: #GP(0).
-void msr_policy_init(void); // called by cpuid_policy_build()
+void msr_policy_init(void);           // called by cpuid_policy_build()
+void msr_policy_reset(struct vp *vp); // a new VP: MTRRs as firmware would leave them
 MUST_CHECK bool msr_policy_read(struct vp *vp, uint32_t msr, uint64_t *value);
 MUST_CHECK bool msr_policy_write(struct vp *vp, uint32_t msr, uint64_t value);
 // Synthetic MSRs 0x40000000..0x400000ff and the reference time (hv/synthetic.c).
