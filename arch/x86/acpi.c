@@ -30,10 +30,10 @@ struct generic_address {
 struct fadt {
     struct acpi_sdt header;
     uint32_t firmware_ctrl, dsdt;
-    uint8_t reserved0[32]; // 44..75
-    uint32_t pm_timer_block; // 76
-    uint8_t reserved1[32];   // 80..111
-    uint32_t flags;          // 112
+    uint8_t reserved0[32];                 // 44..75
+    uint32_t pm_timer_block;               // 76
+    uint8_t reserved1[32];                 // 80..111
+    uint32_t flags;                        // 112
     struct generic_address reset_register; // 116
     uint8_t reset_value;                   // 128
 } __attribute__((packed));

@@ -40,7 +40,8 @@ struct arch_cpu { // this_cpu()->arch
     uint64_t gdt[5];
     struct tss64 tss;
     spa_t virt_page; // VMXON region or host save area, 4 KiB, zeroed, for the back end alone
-    const struct partition *last_partition; // whose VP was loaded last: speculation barriers between partitions
+    const struct partition
+        *last_partition; // whose VP was loaded last: speculation barriers between partitions
     uint64_t nmi_count;
     bool virt_on; // the extension is enabled here
 };
@@ -58,7 +59,7 @@ void idt_load(void);
 uint64_t idt_base(void);
 
 // --- C side of entry.S ---
-uint8_t *host_entry(struct boot_info *info); // returns the boot processor's own stack
+uint8_t *host_entry(struct boot_info *info);          // returns the boot processor's own stack
 extern const uint8_t trap_stubs[], interrupt_stubs[]; // 16 bytes each: vectors 0..31, 32..255
 extern const uint8_t hv_text_start[], hv_text_end[], hv_rodata_start[], hv_rodata_end[], hv_data_start[],
     hv_image_start[], hv_image_end[];
@@ -78,8 +79,8 @@ void interrupt_dispatch(uint64_t vector);
 
 // --- page tables (paging.c) ---
 enum page_rights { PAGE_RX, PAGE_R, PAGE_RW, PAGE_UNCACHED };
-void paging_init(struct boot_info *info); // takes table pages from info->hv_free and advances it
-spa_t paging_take_page(void);             // a zeroed page of the region; during paging_init's life only
+void paging_init(struct boot_info *info);   // takes table pages from info->hv_free and advances it
+spa_t paging_take_page(void);               // a zeroed page of the region; during paging_init's life only
 void paging_finish(struct boot_info *info); // after the last paging_take_page() of the boot
 void paging_map(uint64_t va, spa_t spa, enum page_rights rights);
 uint64_t paging_cr3(void);
@@ -114,7 +115,7 @@ struct acpi_sdt {
 } __attribute__((packed));
 void acpi_init(const struct boot_info *info);
 const struct acpi_sdt *acpi_find(const char signature[4]); // NULL: none
-struct acpi_power { // from the FADT and \_S5; zero ports: not known
+struct acpi_power {                                        // from the FADT and \_S5; zero ports: not known
     uint16_t pm1a_control, pm1b_control, pm_timer;
     bool has_s5, has_reset;
     uint8_t s5_type_a, s5_type_b;
@@ -124,12 +125,12 @@ struct acpi_power { // from the FADT and \_S5; zero ports: not known
 const struct acpi_power *acpi_power(void);
 
 // --- cache types (mtrr.c) ---
-void mtrr_record(void);     // boot processor
+void mtrr_record(void);      // boot processor
 void mtrr_synchronise(void); // others: copy what differs, with caches off
 
 // --- other ---
 void power_init(const struct boot_info *info);
-void uart_route(void); // once the IOAPICs are known
+void uart_route(void);   // once the IOAPICs are known
 void fpu_init(void);     // boot processor: sizes
 void fpu_init_cpu(void); // every processor: CR4, XCR0
 

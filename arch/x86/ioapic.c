@@ -86,8 +86,8 @@ static uint32_t get32(const uint8_t *p)
 static void add_override(const uint8_t *e)
 {
     if (override_count < MAX_OVERRIDES) {
-        overrides[override_count++] =
-            (struct override){.irq = e[3], .gsi = get32(e + 4), .flags = (uint16_t)(e[8] | e[9] << 8)};
+        overrides[override_count++] = (struct override){
+            .irq = e[3], .gsi = get32(e + 4), .flags = (uint16_t)(e[8] | e[9] << 8)};
     }
 }
 
@@ -204,11 +204,9 @@ void pic_disable(void)
         uint16_t port;
         uint8_t value;
     } sequence[] = {
-        {PIC1_COMMAND, 0x11}, {PIC2_COMMAND, 0x11},
-        {PIC1_DATA, PIC_VECTORS}, {PIC2_DATA, PIC_VECTORS + 8},
-        {PIC1_DATA, 4}, {PIC2_DATA, 2},
-        {PIC1_DATA, 1}, {PIC2_DATA, 1},
-        {PIC1_DATA, 0xff}, {PIC2_DATA, 0xff},
+        {PIC1_COMMAND, 0x11}, {PIC2_COMMAND, 0x11}, {PIC1_DATA, PIC_VECTORS}, {PIC2_DATA, PIC_VECTORS + 8},
+        {PIC1_DATA, 4},       {PIC2_DATA, 2},       {PIC1_DATA, 1},           {PIC2_DATA, 1},
+        {PIC1_DATA, 0xff},    {PIC2_DATA, 0xff},
     };
 
     for (unsigned i = 0; i < ARRAY_LEN(sequence); i++) {

@@ -30,8 +30,12 @@ static bool use_ibpb, use_ibrs;
 static void log_decisions(bool is_intel)
 {
     LOGI("mitigations: MDS %s, L1TF %s, branch prediction %s%s",
-         mitigations_at_entry & MITIGATE_VERW ? "VERW" : is_intel ? "none needed or offered" : "not affected",
-         mitigations_at_entry & MITIGATE_L1D_FLUSH ? "L1D flush" : is_intel ? "none needed or offered" : "not affected",
+         mitigations_at_entry & MITIGATE_VERW ? "VERW"
+         : is_intel                           ? "none needed or offered"
+                                              : "not affected",
+         mitigations_at_entry & MITIGATE_L1D_FLUSH ? "L1D flush"
+         : is_intel                                ? "none needed or offered"
+                                                   : "not affected",
          use_ibpb ? "IBPB" : "none offered", use_ibrs ? " and enhanced IBRS" : "");
 }
 

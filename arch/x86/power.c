@@ -6,8 +6,8 @@
 // faults are no way out, because INIT is blocked in VMX root operation.
 #include "arch/x86/host_internal.h"
 
-#define EFI_SYSTEM_TABLE_RUNTIME 88    // UEFI "EFI System Table"
-#define EFI_RUNTIME_RESET_SYSTEM 104   // UEFI "EFI Runtime Services Table"
+#define EFI_SYSTEM_TABLE_RUNTIME 88  // UEFI "EFI System Table"
+#define EFI_RUNTIME_RESET_SYSTEM 104 // UEFI "EFI Runtime Services Table"
 #define EFI_SYSTEM_TABLE_SIGNATURE 0x5453595320494249ull
 #define EFI_RUNTIME_SIGNATURE 0x56524553544e5552ull
 enum efi_reset { EFI_RESET_COLD = 0, EFI_RESET_SHUTDOWN = 2 };

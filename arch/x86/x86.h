@@ -115,9 +115,7 @@ static inline struct cpuid_regs cpuid(uint32_t leaf, uint32_t subleaf)
 {
     struct cpuid_regs r;
 
-    __asm__ volatile("cpuid"
-                     : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
-                     : "a"(leaf), "c"(subleaf));
+    __asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
     return r;
 }
 
@@ -140,10 +138,7 @@ static inline uint64_t rdmsr(uint32_t msr)
 
 static inline void wrmsr(uint32_t msr, uint64_t value)
 {
-    __asm__ volatile("wrmsr"
-                     :
-                     : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
-                     : "memory");
+    __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
 // As above for MSRs that may not exist: false after a #GP, which the exception table catches (entry.S).
@@ -158,16 +153,16 @@ static inline uint64_t rdtsc(void)
     return (uint64_t)high << 32 | low;
 }
 
-#define X86_REGISTER(name)                                                                         \
-    static inline uint64_t read_##name(void)                                                       \
-    {                                                                                              \
-        uint64_t v;                                                                                \
-        __asm__ volatile("mov %%" #name ", %0" : "=r"(v));                                         \
-        return v;                                                                                  \
-    }                                                                                              \
-    static inline void write_##name(uint64_t v)                                                    \
-    {                                                                                              \
-        __asm__ volatile("mov %0, %%" #name : : "r"(v) : "memory");                                \
+#define X86_REGISTER(name)                                                                                   \
+    static inline uint64_t read_##name(void)                                                                 \
+    {                                                                                                        \
+        uint64_t v;                                                                                          \
+        __asm__ volatile("mov %%" #name ", %0" : "=r"(v));                                                   \
+        return v;                                                                                            \
+    }                                                                                                        \
+    static inline void write_##name(uint64_t v)                                                              \
+    {                                                                                                        \
+        __asm__ volatile("mov %0, %%" #name : : "r"(v) : "memory");                                          \
     }
 X86_REGISTER(cr0)
 X86_REGISTER(cr2)

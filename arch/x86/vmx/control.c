@@ -61,7 +61,7 @@ enum vapic_mode { VAPIC_OFF = 0, VAPIC_XAPIC = 1, VAPIC_X2APIC = 2 };
 struct vmx_controls vmx_controls;
 
 static uint8_t msr_bitmaps[2][2][MSR_BITMAP_BYTES] __attribute__((aligned(4096))); // [is root][x2APIC]
-static uint8_t apic_access_page[4096] __attribute__((aligned(4096))); // never read or written
+static uint8_t apic_access_page[4096] __attribute__((aligned(4096)));              // never read or written
 
 // --- capabilities ---
 
@@ -108,10 +108,9 @@ static bool choose_controls(struct vmx_controls *c)
                      0);
     c->proc2 = choose(MSR_VMX_PROC2, PROC2_EPT | PROC2_VPID | PROC2_WBINVD | PROC2_UNRESTRICTED,
                       optional_proc2());
-    c->exit = choose(MSR_VMX_TRUE_EXIT,
-                     EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
-                         EXIT_LOAD_EFER,
-                     0);
+    c->exit = choose(
+        MSR_VMX_TRUE_EXIT,
+        EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER, 0);
     c->entry = choose(MSR_VMX_TRUE_ENTRY, ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0);
     c->rdtscp = c->proc2 & PROC2_RDTSCP;
     return c->pin != 0 && c->proc != 0 && c->proc2 != 0 && c->exit != 0 && c->entry != 0;
@@ -169,7 +168,7 @@ static void pass_msr(uint8_t *bitmap, uint32_t msr, uint8_t rights)
     if (n >= MSR_LOW_END) {
         return; // outside both ranges an access always exits
     }
-    uint8_t mask = (uint8_t)~(1u << (n & 7));
+    uint8_t mask = (uint8_t) ~(1u << (n & 7));
     if (rights & MSR_PASS_READ) {
         bitmap[offset + n / 8] &= mask;
     }
@@ -243,7 +242,8 @@ bool vmx_probe(struct virt_caps *caps, char *why, size_t why_len)
 static uint64_t guest_owned_cr4(void)
 {
     uint64_t bits = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE |
-                    CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP;
+                    CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP |
+                    CR4_SMAP;
 
     return bits & vmx_controls.cr4_fixed1;
 }
@@ -300,12 +300,30 @@ void vmx_init_controls(struct vp *vp)
 void vmx_init_zero_fields(void)
 {
     static const uint16_t fields[] = {
-        VMCS_PF_ERROR_MASK,       VMCS_PF_ERROR_MATCH,       VMCS_CR3_TARGET_COUNT,   VMCS_EXIT_MSR_STORE_COUNT,
-        VMCS_EXIT_MSR_LOAD_COUNT, VMCS_ENTRY_MSR_LOAD_COUNT, VMCS_ENTRY_INTR_INFO,    VMCS_TSC_OFFSET,
-        VMCS_GUEST_INTERRUPT_STATUS, VMCS_GUEST_DEBUGCTL,    VMCS_GUEST_EFER,         VMCS_GUEST_INTERRUPTIBILITY,
-        VMCS_GUEST_ACTIVITY,      VMCS_GUEST_PENDING_DEBUG,  VMCS_GUEST_SYSENTER_CS,  VMCS_GUEST_SYSENTER_ESP,
-        VMCS_GUEST_SYSENTER_EIP,  VMCS_GUEST_CR3,            VMCS_GUEST_RSP,          VMCS_HOST_FS_SELECTOR,
-        VMCS_HOST_GS_SELECTOR,    VMCS_HOST_FS_BASE,         VMCS_HOST_SYSENTER_CS,   VMCS_HOST_SYSENTER_ESP,
+        VMCS_PF_ERROR_MASK,
+        VMCS_PF_ERROR_MATCH,
+        VMCS_CR3_TARGET_COUNT,
+        VMCS_EXIT_MSR_STORE_COUNT,
+        VMCS_EXIT_MSR_LOAD_COUNT,
+        VMCS_ENTRY_MSR_LOAD_COUNT,
+        VMCS_ENTRY_INTR_INFO,
+        VMCS_TSC_OFFSET,
+        VMCS_GUEST_INTERRUPT_STATUS,
+        VMCS_GUEST_DEBUGCTL,
+        VMCS_GUEST_EFER,
+        VMCS_GUEST_INTERRUPTIBILITY,
+        VMCS_GUEST_ACTIVITY,
+        VMCS_GUEST_PENDING_DEBUG,
+        VMCS_GUEST_SYSENTER_CS,
+        VMCS_GUEST_SYSENTER_ESP,
+        VMCS_GUEST_SYSENTER_EIP,
+        VMCS_GUEST_CR3,
+        VMCS_GUEST_RSP,
+        VMCS_HOST_FS_SELECTOR,
+        VMCS_HOST_GS_SELECTOR,
+        VMCS_HOST_FS_BASE,
+        VMCS_HOST_SYSENTER_CS,
+        VMCS_HOST_SYSENTER_ESP,
         VMCS_HOST_SYSENTER_EIP,
     };
 

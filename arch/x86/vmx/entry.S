@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // VM entry and exit. Every instruction here is paid by every exit.
 #include "arch/x86/mitigations.h"
+#include "arch/x86/vmx/offsets.h"
 
 #define VMCS_HOST_RSP 0x6c14
 #define HOST_DS 0x10
@@ -10,21 +11,22 @@
 
     .text
     .balign 64
-    .global vmx_enter, vmx_exit_point
-// bool vmx_enter(regs: rdi, launched: sil, host_rsp_shadow: rdx)
-vmx_enter:
+    .global vmx_vp_run, vmx_exit_point
+// void vmx_vp_run(struct vp *vp: rdi)
+vmx_vp_run:
     push %rbx
     push %rbp
     push %r12
     push %r13
     push %r14
     push %r15
-    push %rdi // the exit finds regs here
-    cmp %rsp, (%rdx)
+    push %rdi // the exit finds vp here
+    cmp %rsp, VP_HOST_RSP_SHADOW(%rdi)
     jne 2f
 1:  cmpb $0, mitigations_at_entry(%rip)
     jne 3f
-4:  test %sil, %sil // the loads below leave the flags alone
+4:  btsw $0, VP_LAUNCHED(%rdi) // carry: launched before; the loads leave it alone
+    mov (%rdi), %rdi           // vp->regs
     mov GPR(0)(%rdi), %rax
     mov GPR(1)(%rdi), %rcx
     mov GPR(2)(%rdi), %rdx
@@ -40,18 +42,25 @@ vmx_enter:
     mov GPR(14)(%rdi), %r14
     mov GPR(15)(%rdi), %r15
     mov GPR(7)(%rdi), %rdi
-    jz 5f
+    jnc 5f
     vmresume
     jmp 6f
 5:  vmlaunch
-6:  // VMfail: the guest did not run and its registers are unchanged
-    mov $1, %eax
-    jmp 7f
+6:  // SDM 3C "VMfail": the guest did not run and its registers are unchanged
+    pop %rdi
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    jmp vmx_entry_failed
 
     .balign 16
 vmx_exit_point:
     push %rax
     mov 8(%rsp), %rax
+    mov (%rax), %rax // vp->regs
     mov %rcx, GPR(1)(%rax)
     mov %rdx, GPR(2)(%rax)
     mov %rbx, GPR(3)(%rax)
@@ -67,18 +76,17 @@ vmx_exit_point:
     mov %r14, GPR(14)(%rax)
     mov %r15, GPR(15)(%rax)
     popq GPR(0)(%rax)
-    xor %eax, %eax
-7:  add $8, %rsp
+    pop %rdi
     pop %r15
     pop %r14
     pop %r13
     pop %r12
     pop %rbp
     pop %rbx
-    ret
+    jmp vmx_exit // returns to the caller of vmx_vp_run()
 
 2:  // another stack than last time
-    mov %rsp, (%rdx)
+    mov %rsp, VP_HOST_RSP_SHADOW(%rdi)
     mov $VMCS_HOST_RSP, %eax
     vmwrite %rsp, %rax
     jmp 1b
@@ -86,9 +94,7 @@ vmx_exit_point:
 3:  testb $MITIGATE_L1D_FLUSH, mitigations_at_entry(%rip)
     jz 8f
     push %rdi
-    push %rsi
     call mitigations_flush_l1d
-    pop %rsi
     pop %rdi
 8:  testb $MITIGATE_VERW, mitigations_at_entry(%rip)
     jz 4b

@@ -8,14 +8,11 @@
 #define BLOCKED_BY_INSTRUCTION (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)
 #define ERROR_CODE_MASK 0xffffu
 
-static __attribute__((noinline)) void wrap_rip(uint64_t rip)
+static uint64_t wrap_rip(uint64_t rip)
 {
-    union hv_register_value cs;
-
     // Outside 64-bit code EIP wraps, and an entry refuses a larger value.
-    (void)vmx_get_reg(NULL, HV_REG_CS, &cs);
-    bool long_mode = (vmread(VMCS_GUEST_EFER) & EFER_LMA) && (cs.segment.attributes & BIT(13));
-    vmwrite(VMCS_GUEST_RIP, long_mode ? rip : (uint32_t)rip);
+    bool long_mode = (vmread(VMCS_GUEST_EFER) & EFER_LMA) && (vmread(VMCS_GUEST_CS_RIGHTS) & RIGHTS_LONG);
+    return long_mode ? rip : (uint32_t)rip;
 }
 
 void vmx_advance_rip(struct vp *vp, unsigned length)
@@ -25,10 +22,9 @@ void vmx_advance_rip(struct vp *vp, unsigned length)
 
     (void)vp;
     if (__builtin_expect((old ^ rip) >> 32 != 0, 0)) {
-        wrap_rip(rip);
-    } else {
-        vmwrite(VMCS_GUEST_RIP, rip);
+        rip = wrap_rip(rip);
     }
+    vmwrite(VMCS_GUEST_RIP, rip);
     uint64_t blocking = vmread(VMCS_GUEST_INTERRUPTIBILITY);
     if (blocking & BLOCKED_BY_INSTRUCTION) {
         vmwrite(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~BLOCKED_BY_INSTRUCTION);

@@ -4,22 +4,27 @@
 // Only the exit reason is read for every exit; each row says what else is worth reading. Nothing is decided
 // here except what never concerns anybody above: host NMIs, machine checks, and the debug and alignment
 // exceptions that are intercepted for the host's sake alone and go straight back to the guest.
+#include "arch/x86/vmx/offsets.h"
 #include "arch/x86/vmx/vmx.h"
 
 _Static_assert(offsetof(struct hv_register_page, gpr) == 8, "entry.S: GPR()");
 
+_Static_assert(offsetof(struct vp, regs) == 0, "entry.S");
+_Static_assert(offsetof(struct vp, vmx.launched) == VP_LAUNCHED, "arch/x86/vmx/offsets.h");
+_Static_assert(offsetof(struct vp, vmx.host_rsp_shadow) == VP_HOST_RSP_SHADOW, "arch/x86/vmx/offsets.h");
+
 #define REASON_FAILED_ENTRY BIT(31)
 
-enum read_flags {
-    READ_LENGTH = 1, // the instruction's, for handlers that skip it
-    READ_QUALIFICATION = 2,
+enum row_flags { // what to read besides the exit reason; rows with LENGTH alone take the short way
+    LENGTH = 1,  // of the instruction, for handlers that skip it
+    QUALIFICATION = 2,
     REQUEUE = 4, // the exit can hit during event delivery
+    FILL = 8,    // fill() has more to do
 };
 
 struct exit_row {
     uint8_t reason; // enum vp_exit_reason
     uint8_t flags;
-    bool (*fill)(struct vp *vp); // false: dealt with, enter again
 };
 
 static bool fill_exception(struct vp *vp)
@@ -56,7 +61,7 @@ static bool fill_exception(struct vp *vp)
     return true;
 }
 
-static bool fill_io(struct vp *vp)
+static void fill_io(struct vp *vp)
 {
     struct vp_exit *e = &vp->exit;
     uint64_t q = e->qual[0];
@@ -70,10 +75,9 @@ static bool fill_io(struct vp *vp)
     if (e->io.string && vmx_controls.string_io_info) {
         e->io.seg = (uint8_t)(vmread(VMCS_EXIT_INSN_INFO) >> 15 & 7);
     }
-    return true;
 }
 
-static bool fill_cr(struct vp *vp)
+static void fill_cr(struct vp *vp)
 {
     struct vp_exit *e = &vp->exit;
     uint64_t q = e->qual[0];
@@ -82,11 +86,10 @@ static bool fill_cr(struct vp *vp)
     e->cr.kind = q >> 4 & 3;
     e->cr.gpr = q >> 8 & 15;
     e->cr.lmsw = (uint16_t)(q >> 16);
-    return true;
 }
 
 // SDM 3C "Exit Qualification for EPT Violations".
-static bool fill_gpa(struct vp *vp)
+static void fill_gpa(struct vp *vp)
 {
     struct vp_exit *e = &vp->exit;
     uint64_t q = e->qual[0];
@@ -101,11 +104,10 @@ static bool fill_gpa(struct vp *vp)
     if ((q & INTR_NMI_UNBLOCKED) && !e->vectoring) {
         vmx_restore_nmi_blocking();
     }
-    return true;
 }
 
 // SDM 3C "Exit Qualification for APIC-Access VM Exits from Linear Accesses and Guest-Physical Accesses".
-static bool fill_apic_access(struct vp *vp)
+static void fill_apic_access(struct vp *vp)
 {
     struct vp_exit *e = &vp->exit;
     unsigned type = e->qual[0] >> 12 & 15;
@@ -113,41 +115,45 @@ static bool fill_apic_access(struct vp *vp)
     e->apic.offset = e->qual[0] & 0xfff;
     e->apic.linear = type <= 1;
     e->apic.write = type == 1;
-    return true;
 }
 
-static bool fill_apic_write(struct vp *vp)
+static void fill_apic_write(struct vp *vp)
 {
     vp->exit.apic.offset = vp->exit.qual[0] & 0xfff;
     vp->exit.apic.write = true;
     vp->exit.apic.linear = true;
-    return true;
 }
 
-#define UNKNOWN_ROW {EXIT_UNKNOWN, READ_LENGTH | READ_QUALIFICATION | REQUEUE, NULL}
-#define VIRT_INSN_ROW {EXIT_VIRT_INSN, READ_LENGTH, NULL}
+#define UNKNOWN_ROW                                                                                          \
+    {                                                                                                        \
+        EXIT_UNKNOWN, LENGTH | QUALIFICATION | REQUEUE                                                       \
+    }
+#define VIRT_INSN_ROW                                                                                        \
+    {                                                                                                        \
+        EXIT_VIRT_INSN, LENGTH                                                                               \
+    }
 
 // By basic exit reason (SDM 3D appendix "VMX Basic Exit Reasons").
 static const struct exit_row rows[] = {
-    [0] = {EXIT_EXCEPTION, READ_LENGTH | READ_QUALIFICATION, fill_exception},
-    [1] = {EXIT_INTERRUPT, 0, NULL},
-    [2] = {EXIT_TRIPLE_FAULT, 0, NULL},
-    [3] = {EXIT_INIT, 0, NULL},
+    [0] = {EXIT_EXCEPTION, LENGTH | QUALIFICATION | FILL},
+    [1] = {EXIT_INTERRUPT, 0},
+    [2] = {EXIT_TRIPLE_FAULT, 0},
+    [3] = {EXIT_INIT, 0},
     [4] = UNKNOWN_ROW, // SIPI: only in the wait-for-SIPI state, which is not used
     [5] = UNKNOWN_ROW,
     [6] = UNKNOWN_ROW,
-    [7] = {EXIT_INTR_WINDOW, 0, NULL},
-    [8] = {EXIT_NMI_WINDOW, 0, NULL},
-    [9] = {EXIT_TASK_SWITCH, READ_LENGTH | READ_QUALIFICATION, NULL},
-    [10] = {EXIT_CPUID, READ_LENGTH, NULL},
+    [7] = {EXIT_INTR_WINDOW, 0},
+    [8] = {EXIT_NMI_WINDOW, 0},
+    [9] = {EXIT_TASK_SWITCH, LENGTH | QUALIFICATION},
+    [10] = {EXIT_CPUID, LENGTH},
     [11] = VIRT_INSN_ROW, // GETSEC
-    [12] = {EXIT_HLT, READ_LENGTH, NULL},
-    [13] = {EXIT_WBINVD, READ_LENGTH, NULL}, // INVD
+    [12] = {EXIT_HLT, LENGTH},
+    [13] = {EXIT_WBINVD, LENGTH}, // INVD
     [14] = UNKNOWN_ROW,
-    [15] = {EXIT_RDPMC, READ_LENGTH, NULL},
+    [15] = {EXIT_RDPMC, LENGTH},
     [16] = UNKNOWN_ROW,
     [17] = UNKNOWN_ROW,
-    [18] = {EXIT_HYPERCALL, READ_LENGTH, NULL},
+    [18] = {EXIT_HYPERCALL, LENGTH},
     [19] = VIRT_INSN_ROW, // VMCLEAR
     [20] = VIRT_INSN_ROW, // VMLAUNCH
     [21] = VIRT_INSN_ROW, // VMPTRLD
@@ -157,51 +163,79 @@ static const struct exit_row rows[] = {
     [25] = VIRT_INSN_ROW, // VMWRITE
     [26] = VIRT_INSN_ROW, // VMXOFF
     [27] = VIRT_INSN_ROW, // VMXON
-    [28] = {EXIT_CR_ACCESS, READ_LENGTH | READ_QUALIFICATION, fill_cr},
+    [28] = {EXIT_CR_ACCESS, LENGTH | QUALIFICATION | FILL},
     [29] = UNKNOWN_ROW, // MOV DR
-    [30] = {EXIT_IO, READ_LENGTH | READ_QUALIFICATION, fill_io},
-    [31] = {EXIT_RDMSR, READ_LENGTH, NULL},
-    [32] = {EXIT_WRMSR, READ_LENGTH, NULL},
+    [30] = {EXIT_IO, LENGTH | QUALIFICATION | FILL},
+    [31] = {EXIT_RDMSR, LENGTH},
+    [32] = {EXIT_WRMSR, LENGTH},
     [33] = UNKNOWN_ROW, // with bit 31: guest state refused
     [34] = UNKNOWN_ROW, // with bit 31: MSR loading
     [35] = UNKNOWN_ROW,
-    [36] = {EXIT_MONITOR, READ_LENGTH, NULL}, // MWAIT
+    [36] = {EXIT_MONITOR, LENGTH}, // MWAIT
     [37] = UNKNOWN_ROW,
     [38] = UNKNOWN_ROW,
-    [39] = {EXIT_MONITOR, READ_LENGTH, NULL},
-    [40] = {EXIT_PAUSE, READ_LENGTH, NULL},
+    [39] = {EXIT_MONITOR, LENGTH},
+    [40] = {EXIT_PAUSE, LENGTH},
     [41] = UNKNOWN_ROW, // with bit 31: machine check
     [42] = UNKNOWN_ROW,
     [43] = UNKNOWN_ROW, // TPR threshold: always 0
-    [44] = {EXIT_APIC_ACCESS, READ_LENGTH | READ_QUALIFICATION | REQUEUE, fill_apic_access},
-    [45] = {EXIT_APIC_EOI, READ_QUALIFICATION, NULL},
+    [44] = {EXIT_APIC_ACCESS, LENGTH | QUALIFICATION | REQUEUE | FILL},
+    [45] = {EXIT_APIC_EOI, QUALIFICATION},
     [46] = UNKNOWN_ROW,
     [47] = UNKNOWN_ROW,
-    [48] = {EXIT_GPA_FAULT, READ_QUALIFICATION | REQUEUE, fill_gpa},
-    [49] = UNKNOWN_ROW, // EPT misconfiguration
+    [48] = {EXIT_GPA_FAULT, QUALIFICATION | REQUEUE | FILL},
+    [49] = UNKNOWN_ROW,   // EPT misconfiguration
     [50] = VIRT_INSN_ROW, // INVEPT
     [51] = UNKNOWN_ROW,
     [52] = UNKNOWN_ROW,
     [53] = VIRT_INSN_ROW, // INVVPID
-    [54] = {EXIT_WBINVD, READ_LENGTH, NULL},
-    [55] = {EXIT_XSETBV, READ_LENGTH, NULL},
-    [56] = {EXIT_APIC_WRITE, READ_QUALIFICATION, fill_apic_write},
+    [54] = {EXIT_WBINVD, LENGTH},
+    [55] = {EXIT_XSETBV, LENGTH},
+    [56] = {EXIT_APIC_WRITE, QUALIFICATION | FILL},
     [57] = UNKNOWN_ROW,
     [58] = UNKNOWN_ROW,
     [59] = VIRT_INSN_ROW, // VMFUNC
     [60] = VIRT_INSN_ROW, // ENCLS
 };
 
-static __attribute__((noinline)) void vm_fail(struct vp *vp)
+// False: dealt with here, the guest goes on.
+static bool fill(struct vp *vp)
+{
+    switch (vp->exit.reason) {
+    case EXIT_EXCEPTION:
+        return fill_exception(vp);
+    case EXIT_IO:
+        fill_io(vp);
+        break;
+    case EXIT_CR_ACCESS:
+        fill_cr(vp);
+        break;
+    case EXIT_GPA_FAULT:
+        fill_gpa(vp);
+        break;
+    case EXIT_APIC_ACCESS:
+        fill_apic_access(vp);
+        break;
+    case EXIT_APIC_WRITE:
+        fill_apic_write(vp);
+        break;
+    default:
+        break;
+    }
+    return true;
+}
+
+void vmx_entry_failed(struct vp *vp)
 {
     uint32_t error = (uint32_t)vmread(VMCS_INSTRUCTION_ERROR);
 
     LOGE("VM entry of partition %u VP %u: VM-instruction error %u", vp->partition->index, vp->index, error);
-    vp->exit = (struct vp_exit){.reason = EXIT_INVALID_STATE, .raw = REASON_FAILED_ENTRY | error};
+    vp->vmx.launched = false;
+    vp->exit = (struct vp_exit){.reason = EXIT_INVALID_STATE, .raw = (uint32_t)REASON_FAILED_ENTRY | error};
 }
 
 // Failed entries (bit 31) and reasons that no row names.
-static __attribute__((noinline)) void unusual_exit(struct vp *vp, uint32_t reason)
+static __attribute__((noinline)) void exit_without_row(struct vp *vp, uint32_t reason)
 {
     struct vp_exit *e = &vp->exit;
 
@@ -209,47 +243,45 @@ static __attribute__((noinline)) void unusual_exit(struct vp *vp, uint32_t reaso
     e->insn_len = 0;
     e->vectoring = false;
     e->qual[0] = vmread(VMCS_EXIT_QUALIFICATION);
+    e->reason = EXIT_UNKNOWN;
     if (reason & REASON_FAILED_ENTRY) {
+        vp->vmx.launched = false; // a failed VMLAUNCH leaves the VMCS as it was
         e->reason = EXIT_INVALID_STATE;
-    } else {
-        vp->vmx.launched = true;
-        e->reason = EXIT_UNKNOWN;
     }
 }
 
-static inline bool read_exit(struct vp *vp, uint32_t reason)
+static __attribute__((noinline)) void exit_with_details(struct vp *vp, unsigned flags)
 {
-    const struct exit_row *row = &rows[reason];
     struct vp_exit *e = &vp->exit;
 
-    e->raw = reason;
-    e->reason = row->reason;
-    e->vectoring = false;
-    e->insn_len = row->flags & READ_LENGTH ? (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH) : 0;
-    if (row->flags & READ_QUALIFICATION) {
+    e->insn_len = flags & LENGTH ? (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH) : 0;
+    if (flags & QUALIFICATION) {
         e->qual[0] = vmread(VMCS_EXIT_QUALIFICATION);
     }
-    if (row->flags & REQUEUE) {
+    if (flags & REQUEUE) {
         e->vectoring = vmx_requeue_event();
     }
-    return row->fill == NULL || row->fill(vp);
+    if ((flags & FILL) && !fill(vp)) {
+        vmx_vp_run(vp); // a sibling call: the stack does not grow
+    }
 }
 
-void vmx_vp_run(struct vp *vp)
+void vmx_exit(struct vp *vp)
 {
-    for (;;) {
-        if (__builtin_expect(vmx_enter(vp->regs, vp->vmx.launched, &vp->vmx.host_rsp_shadow), 0)) {
-            vm_fail(vp);
-            return;
-        }
-        uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON);
-        if (__builtin_expect(reason >= ARRAY_LEN(rows), 0)) {
-            unusual_exit(vp, reason);
-            return;
-        }
-        vp->vmx.launched = true;
-        if (read_exit(vp, reason)) {
-            return;
-        }
+    uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON);
+    struct vp_exit *e = &vp->exit;
+
+    if (__builtin_expect(reason >= ARRAY_LEN(rows), 0)) {
+        exit_without_row(vp, reason);
+        return;
     }
+    struct exit_row row = rows[reason];
+    e->raw = reason;
+    e->reason = row.reason;
+    e->vectoring = false;
+    if (row.flags != LENGTH) {
+        exit_with_details(vp, row.flags);
+        return;
+    }
+    e->insn_len = (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH);
 }

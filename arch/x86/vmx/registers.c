@@ -14,22 +14,34 @@
 #define RFLAGS_VALID 0x3f7fd7ull
 #define CR3_PDPT_MASK 0xffffffe0ull
 
-// Registers that are one VMCS field.
-static const struct plain {
-    uint32_t name;
-    uint32_t field;
-} plain[] = {
-    {HV_REG_RIP, VMCS_GUEST_RIP},
-    {HV_REG_RFLAGS, VMCS_GUEST_RFLAGS},
-    {HV_REG_RSP, VMCS_GUEST_RSP},
-    {HV_REG_CR3, VMCS_GUEST_CR3},
-    {HV_REG_DR7, VMCS_GUEST_DR7},
-    {HV_REG_EFER, VMCS_GUEST_EFER},
-    {HV_REG_PAT, VMCS_GUEST_PAT},
-    {HV_REG_SYSENTER_CS, VMCS_GUEST_SYSENTER_CS},
-    {HV_REG_SYSENTER_EIP, VMCS_GUEST_SYSENTER_EIP},
-    {HV_REG_SYSENTER_ESP, VMCS_GUEST_SYSENTER_ESP},
-};
+// The VMCS field of a register that is one, 0 for others.
+static uint32_t plain_field(uint32_t name)
+{
+    switch (name) {
+    case HV_REG_RIP:
+        return VMCS_GUEST_RIP;
+    case HV_REG_RFLAGS:
+        return VMCS_GUEST_RFLAGS;
+    case HV_REG_RSP:
+        return VMCS_GUEST_RSP;
+    case HV_REG_CR3:
+        return VMCS_GUEST_CR3;
+    case HV_REG_DR7:
+        return VMCS_GUEST_DR7;
+    case HV_REG_EFER:
+        return VMCS_GUEST_EFER;
+    case HV_REG_PAT:
+        return VMCS_GUEST_PAT;
+    case HV_REG_SYSENTER_CS:
+        return VMCS_GUEST_SYSENTER_CS;
+    case HV_REG_SYSENTER_EIP:
+        return VMCS_GUEST_SYSENTER_EIP;
+    case HV_REG_SYSENTER_ESP:
+        return VMCS_GUEST_SYSENTER_ESP;
+    default:
+        return 0;
+    }
+}
 
 // MSRs that stay in the processor while the VP is loaded.
 static const struct live {
@@ -195,7 +207,8 @@ static bool set_efer(struct vp *vp, uint64_t value)
 static uint64_t get_pending(void)
 {
     uint64_t info = vmread(VMCS_ENTRY_INTR_INFO);
-    uint64_t value = HV_PENDING_VALID | HV_PENDING_TYPE(INTR_TYPE(info)) | HV_PENDING_VECTOR(INTR_VECTOR(info));
+    uint64_t value = HV_PENDING_VALID | HV_PENDING_TYPE(INTR_TYPE(info)) |
+                     HV_PENDING_VECTOR(INTR_VECTOR(info));
 
     if ((info & INTR_VALID) == 0) {
         return 0;
@@ -236,21 +249,12 @@ static bool set_interrupt_state(uint64_t value)
     if (value & ~3ull) {
         return false;
     }
-    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, (value & 1 ? BLOCKED_BY_MOV_SS : 0) | (value & 2 ? BLOCKED_BY_NMI : 0));
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+            (value & 1 ? BLOCKED_BY_MOV_SS : 0) | (value & 2 ? BLOCKED_BY_NMI : 0));
     return true;
 }
 
 // --- the interface ---
-
-static const struct plain *find_plain(uint32_t name)
-{
-    for (unsigned i = 0; i < ARRAY_LEN(plain); i++) {
-        if (plain[i].name == name) {
-            return &plain[i];
-        }
-    }
-    return NULL;
-}
 
 static const struct live *find_live(uint32_t name)
 {
@@ -262,18 +266,24 @@ static const struct live *find_live(uint32_t name)
     return NULL;
 }
 
-bool vmx_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
+static bool get_live(uint32_t name, uint64_t *value)
 {
-    const struct plain *p = find_plain(name);
     const struct live *l = find_live(name);
 
-    *value = (union hv_register_value){.u128 = {0, 0}};
-    if (p != NULL) {
-        value->u64 = vmread(p->field);
-        return true;
-    }
     if (l != NULL) {
-        value->u64 = rdmsr(l->msr);
+        *value = rdmsr(l->msr);
+    }
+    return l != NULL;
+}
+
+bool vmx_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
+{
+    uint32_t field = plain_field(name);
+
+    value->u128[0] = 0;
+    value->u128[1] = 0;
+    if (field != 0) {
+        value->u64 = vmread(field);
         return true;
     }
     switch (name) {
@@ -300,7 +310,7 @@ bool vmx_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
         value->u64 = get_interrupt_state();
         return true;
     default:
-        return false;
+        return get_live(name, &value->u64);
     }
 }
 
@@ -315,9 +325,9 @@ static bool pat_is_valid(uint64_t pat)
     return true;
 }
 
-static bool set_plain(struct vp *vp, const struct plain *p, uint64_t v)
+static bool set_plain(struct vp *vp, uint32_t name, uint32_t field, uint64_t v)
 {
-    switch (p->name) {
+    switch (name) {
     case HV_REG_EFER:
         return set_efer(vp, v);
     case HV_REG_PAT:
@@ -337,8 +347,8 @@ static bool set_plain(struct vp *vp, const struct plain *p, uint64_t v)
     default:
         break;
     }
-    vmwrite(p->field, v);
-    if (p->name == HV_REG_CR3) {
+    vmwrite(field, v);
+    if (name == HV_REG_CR3) {
         load_pdptes(vp);
         vmx_flush_gva(vp);
     }
@@ -347,11 +357,11 @@ static bool set_plain(struct vp *vp, const struct plain *p, uint64_t v)
 
 bool vmx_set_reg(struct vp *vp, uint32_t name, const union hv_register_value *value)
 {
-    const struct plain *p = find_plain(name);
+    uint32_t field = plain_field(name);
     const struct live *l = find_live(name);
 
-    if (p != NULL) {
-        return set_plain(vp, p, value->u64);
+    if (field != 0) {
+        return set_plain(vp, name, field, value->u64);
     }
     if (l != NULL) {
         return wrmsr_safe(l->msr, value->u64); // refuses what the processor refuses

@@ -64,6 +64,7 @@ enum vmcs_field {
     VMCS_GUEST_GDTR_LIMIT = 0x4810,
     VMCS_GUEST_IDTR_LIMIT = 0x4812,
     VMCS_GUEST_ES_RIGHTS = 0x4814, // ES .. TR as above
+    VMCS_GUEST_CS_RIGHTS = 0x4816,
     VMCS_GUEST_INTERRUPTIBILITY = 0x4824,
     VMCS_GUEST_ACTIVITY = 0x4826,
     VMCS_GUEST_SYSENTER_CS = 0x482a,
@@ -164,6 +165,7 @@ enum vmcs_field {
 #define BLOCKED_BY_SMI BIT(2)
 #define BLOCKED_BY_NMI BIT(3)
 
+#define RIGHTS_LONG BIT(13)
 #define RIGHTS_UNUSABLE BIT(16)
 
 static inline uint64_t vmread(uint64_t field)

@@ -22,7 +22,7 @@ extern struct vmx_controls vmx_controls;
 
 // control.c
 bool vmx_probe(struct virt_caps *caps, char *why, size_t why_len);
-void vmx_init_zero_fields(void);        // on the current VMCS, first
+void vmx_init_zero_fields(void);       // on the current VMCS, first
 void vmx_init_controls(struct vp *vp); // then this
 void vmx_set_proc(struct vp *vp, uint64_t set, uint64_t clear);
 void vmx_apicv_sync(struct vp *vp, uint8_t rvi, uint8_t svi);
@@ -47,13 +47,19 @@ bool vmx_event_pending(struct vp *vp);
 bool vmx_interruptible(struct vp *vp);
 bool vmx_nmi_allowed(struct vp *vp);
 void vmx_want_windows(struct vp *vp, bool interrupt, bool nmi);
-bool vmx_requeue_event(void); // what IDT vectoring says was being delivered; false if nothing
+bool vmx_requeue_event(void);        // what IDT vectoring says was being delivered; false if nothing
 void vmx_restore_nmi_blocking(void); // IRET had lifted it when the exit hit
 void vmx_reflect_debug(struct vp *vp, uint32_t info, uint64_t dr6_bits);
 void vmx_reflect_alignment(uint32_t info);
 
-// exit.c
+// entry.S: one entry; comes back from vmx_exit() or vmx_entry_failed(). General registers are taken from and
+// left in vp->regs->gpr[].
 void vmx_vp_run(struct vp *vp);
+extern const uint8_t vmx_exit_point[];
+
+// exit.c: called by entry.S
+void vmx_exit(struct vp *vp);         // fills vp->exit
+void vmx_entry_failed(struct vp *vp); // the entry instruction itself failed
 
 // dump.c
 void vmx_dump(struct vp *vp);
@@ -62,10 +68,5 @@ void vmx_dump(struct vp *vp);
 void vmx_flush_gpa(struct partition *p);
 void vmx_flush_gva(struct vp *vp);
 uint64_t vmx_eptp(const struct partition *p);
-
-// entry.S: enters the guest and returns after its exit, or true at once when the entry instruction failed
-// (SDM 3C "VMfail"). General registers come from and go to regs->gpr[].
-bool vmx_enter(struct hv_register_page *regs, bool launched, uint64_t *host_rsp_shadow);
-extern const uint8_t vmx_exit_point[];
 
 #endif
