@@ -188,12 +188,24 @@ static void with_text(struct http_request *r, enum hcs_type_id type, const char 
     json_document_free(&doc);
 }
 
+static void with_query(struct http_request *r, enum hcs_type_id type,
+                       void (*then)(struct http_request *r, const cJSON *root))
+{
+    const char *query = http_query(r, "query");
+
+    if (query != NULL && query[0] != '\0') {
+        with_text(r, type, query, strlen(query), then);
+    } else {
+        then(r, NULL);
+    }
+}
+
 static void body_read(struct http_request *r, char *body, size_t length)
 {
     struct pending_document *p = http_user(r);
 
     if (length == 0) {
-        p->then(r, NULL);
+        with_query(r, p->type, p->then);
     } else {
         with_text(r, p->type, body, length, p->then);
     }
@@ -202,23 +214,20 @@ static void body_read(struct http_request *r, char *body, size_t length)
 void api_with_document(struct http_request *r, enum hcs_type_id type,
                        void (*then)(struct http_request *r, const cJSON *root))
 {
-    const char *query = http_query(r, "query");
     struct pending_document *p;
 
-    if (http_has_body(r)) {
-        p = http_alloc(r, sizeof *p);
-        if (p == NULL) {
-            api_fail(r, HR_E_OUTOFMEMORY, NULL);
-            return;
-        }
-        *p = (struct pending_document){type, then};
-        http_set_user(r, p);
-        http_body_collect(r, API_DOCUMENT_MAX, body_read);
-    } else if (query != NULL && query[0] != '\0') {
-        with_text(r, type, query, strlen(query), then);
-    } else {
-        then(r, NULL);
+    if (!http_has_body(r)) {
+        with_query(r, type, then);
+        return;
     }
+    p = http_alloc(r, sizeof *p);
+    if (p == NULL) {
+        api_fail(r, HR_E_OUTOFMEMORY, NULL);
+        return;
+    }
+    *p = (struct pending_document){type, then};
+    http_set_user(r, p);
+    http_body_collect(r, API_DOCUMENT_MAX, body_read);
 }
 
 struct pending_options {
