@@ -453,7 +453,7 @@ static void run(struct cpu *c, struct vp *vp)
     struct sched_cpu *s = c->sched;
 
     for (;;) {
-        if (__atomic_load_n(&vp->requests, __ATOMIC_ACQUIRE) != 0) {
+        while (__atomic_load_n(&vp->requests, __ATOMIC_ACQUIRE) != 0) {
             vp_serve_requests(vp);
         }
         if (__atomic_load_n(&vp->block, __ATOMIC_RELAXED) != 0 || s->need_resched) {

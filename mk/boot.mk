@@ -34,17 +34,20 @@ $(PAYLOAD):
 
 $(BUILD)/boot/boot/payload.o: $(PAYLOAD)
 
+# Also used for the test loader of mk/guest.mk.
+LOADER_LD = $(LD) -nostdlib -shared -Bsymbolic -znocombreloc -z noexecstack --build-id=none --no-undefined \
+	--no-warn-rwx-segments -T $(EFI_LIB)/elf_x86_64_efi.lds -L$(EFI_LIB)
+LOADER_EFI = $(OBJCOPY) -j .text -j .sdata -j .data -j .rodata -j .dynamic -j .dynsym -j '.rel*' -j '.rela*' \
+	-j .reloc --target efi-app-x86_64
+
 $(eval $(call list_stamp,boot,$(BOOT_OBJS)))
 $(BUILD)/boot/loader.so: $(BUILD)/stamps/boot.list $(BOOT_OBJS) $(EFI_LIB)/crt0-efi-x86_64.o $(EFI_LIB)/elf_x86_64_efi.lds
 	$(call say,LD,$@)
-	$(Q)$(LD) -nostdlib -shared -Bsymbolic -znocombreloc -z noexecstack --build-id=none --no-undefined \
-		--no-warn-rwx-segments -T $(EFI_LIB)/elf_x86_64_efi.lds -L$(EFI_LIB) -o $@ \
-		$(EFI_LIB)/crt0-efi-x86_64.o $(BOOT_OBJS) -lefi -lgnuefi $(LIBGCC)
+	$(Q)$(LOADER_LD) -o $@ $(EFI_LIB)/crt0-efi-x86_64.o $(BOOT_OBJS) -lefi -lgnuefi $(LIBGCC)
 
 $(BUILD)/BOOTX64.EFI: $(BUILD)/boot/loader.so
 	$(call say,EFI,$@)
-	$(Q)$(OBJCOPY) -j .text -j .sdata -j .data -j .rodata -j .dynamic -j .dynsym -j '.rel*' -j '.rela*' \
-		-j .reloc --target efi-app-x86_64 $< $@
+	$(Q)$(LOADER_EFI) $< $@
 
 $(BUILD)/keelson.img: $(BUILD)/BOOTX64.EFI tools/mkimage.py include/keelson/gpt.h
 	$(call say,IMAGE,$@)
