@@ -53,6 +53,9 @@ uint32_t bus_port_read(struct bus *bus, uint16_t port, uint8_t size)
         bus->unclaimed_ports++;
         return size >= 4 ? ~0u : (1u << (size * 8)) - 1;
     }
+    if (size == 1) {
+        return bus->port[n].ops->read(bus->port[n].dev, (uint16_t)(port - bus->port[n].first));
+    }
     for (uint8_t i = 0; i < size; i++) {
         uint32_t offset = (uint32_t)port - bus->port[n].first + i;
         uint8_t byte = offset < bus->port[n].count

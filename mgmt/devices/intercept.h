@@ -11,7 +11,10 @@
 
 #define STRING_SLICE 256 // iterations a completion
 
-MUST_CHECK enum emu io_intercept(struct vcpu *v, const struct hv_io_intercept *msg, uint32_t *flags);
+// IN and OUT with a register: needs no more of the VP than RAX. False: not one of those.
+MUST_CHECK bool io_intercept_plain(struct vm_devices *dev, struct hv_register_page *regs,
+                                   const struct hv_io_intercept *msg);
+MUST_CHECK enum emu io_intercept_string(struct vcpu *v, const struct hv_io_intercept *msg, uint32_t *flags);
 MUST_CHECK enum emu mmio_intercept(struct vcpu *v, const struct hv_memory_intercept *msg, uint32_t *flags);
 
 // Everything the small decoder does not know (exec_insn.c). The caller has fetched `length` bytes.

@@ -11,6 +11,11 @@
 #define INFO_STRING BIT(3)
 #define INFO_REP BIT(4)
 
+static bool valid_size(uint8_t size)
+{
+    return size == 1 || size == 2 || size == 4;
+}
+
 struct string_io {
     uint16_t port;
     uint8_t size;
@@ -20,15 +25,23 @@ struct string_io {
     uint8_t address_size; // bytes
 };
 
-static void plain_io(struct vcpu *v, const struct hv_io_intercept *msg, uint8_t size)
+bool io_intercept_plain(struct vm_devices *dev, struct hv_register_page *regs,
+                        const struct hv_io_intercept *msg)
 {
-    struct bus *bus = &v->dev->bus;
+    uint8_t size = msg->info & INFO_SIZE;
+    uint64_t *rax = &regs->gpr[GPR_RAX];
 
-    if (msg->hdr.access == ACCESS_WRITE) {
-        bus_port_write(bus, msg->port, size, (uint32_t)vcpu_gpr(v, GPR_RAX, size, false));
-    } else {
-        vcpu_set_gpr(v, GPR_RAX, size, false, bus_port_read(bus, msg->port, size));
+    if ((msg->info & INFO_STRING) || !valid_size(size)) {
+        return false;
     }
+    if (msg->hdr.access == ACCESS_WRITE) {
+        bus_port_write(&dev->bus, msg->port, size, (uint32_t)(*rax & size_mask(size)));
+        return true;
+    }
+    uint64_t value = bus_port_read(&dev->bus, msg->port, size);
+
+    *rax = size == 4 ? value : (*rax & ~size_mask(size)) | value; // a 32-bit result clears the upper half
+    return true;
 }
 
 // The message does not say which segment and address size are in force: the prefixes do.
@@ -105,7 +118,7 @@ static enum emu string_io(struct vcpu *v, const struct string_io *io, bool rep, 
     return EMU_OK;
 }
 
-enum emu io_intercept(struct vcpu *v, const struct hv_io_intercept *msg, uint32_t *flags)
+enum emu io_intercept_string(struct vcpu *v, const struct hv_io_intercept *msg, uint32_t *flags)
 {
     struct string_io io = {
         .port = msg->port,
@@ -114,13 +127,8 @@ enum emu io_intercept(struct vcpu *v, const struct hv_io_intercept *msg, uint32_
     };
     enum emu result;
 
-    if (io.size != 1 && io.size != 2 && io.size != 4) {
+    if (!valid_size(io.size) || !(msg->info & INFO_STRING)) {
         return EMU_STOP;
-    }
-    if (!(msg->info & INFO_STRING)) {
-        plain_io(v, msg, io.size);
-        *flags = HV_XWAIT_ADVANCE;
-        return EMU_OK;
     }
     result = decode_string(v, msg, &io);
     return result == EMU_OK ? string_io(v, &io, msg->info & INFO_REP, flags) : result;

@@ -3,20 +3,11 @@
 
 #include "mgmt/devices/intercept.h"
 
+#define INFO_GVA_VALID 0x1
+
 static bool is_ram(const struct vcpu *v, uint64_t gpa)
 {
     return guest_mem_at(&v->dev->mem, GPA(gpa), 1) != NULL;
-}
-
-static enum emu instruction_bytes(struct vcpu *v, const struct hv_memory_intercept *msg,
-                                  uint8_t bytes[DECODE_MAX_INSN], uint8_t *length)
-{
-    *length = MIN(msg->insn_byte_count, DECODE_MAX_INSN);
-    if (*length == 0) {
-        return vcpu_fetch(v, bytes, length);
-    }
-    __builtin_memcpy(bytes, msg->insn_bytes, *length);
-    return EMU_OK;
 }
 
 // Base of the operand's segment; in 64-bit mode only FS and GS cost a hypercall.
@@ -57,10 +48,11 @@ static void plain_move(struct vcpu *v, const struct insn *insn, uint64_t gpa)
     vcpu_set_rip(v, v->regs->rip + insn->length);
 }
 
-// The message may hold only the part of the instruction that lies in its first page: then look for the rest.
-static enum emu exec_rare(struct vcpu *v, uint8_t bytes[DECODE_MAX_INSN], uint8_t length)
+// The message may hold nothing, or only the part of the instruction that lies in its first page: then fetch.
+static enum emu exec_rare(struct vcpu *v, const struct hv_memory_intercept *msg, uint8_t length)
 {
-    enum emu result = exec_full_insn(v, bytes, length);
+    uint8_t bytes[DECODE_MAX_INSN];
+    enum emu result = length == 0 ? EMU_STOP : exec_full_insn(v, msg->insn_bytes, length);
 
     if (result == EMU_STOP && length < DECODE_MAX_INSN) {
         result = vcpu_fetch(v, bytes, &length);
@@ -69,33 +61,46 @@ static enum emu exec_rare(struct vcpu *v, uint8_t bytes[DECODE_MAX_INSN], uint8_
     return result;
 }
 
+// The processor has walked the page tables for this access and found it allowed.
+static void remember_translation(struct vcpu *v, const struct hv_memory_intercept *msg)
+{
+    if (msg->info & INFO_GVA_VALID) {
+        v->tlb.valid = true;
+        v->tlb.write = msg->hdr.access == ACCESS_WRITE;
+        v->tlb.page = msg->gva & PAGE_MASK;
+        v->tlb.gpa = msg->gpa & PAGE_MASK;
+    }
+}
+
+// False: not a plain move, or not one whose operand is just what was intercepted.
+static bool serve_plain_move(struct vcpu *v, const struct hv_memory_intercept *msg, uint8_t length)
+{
+    struct insn insn;
+    uint64_t base, linear;
+
+    if (!decode_insn(msg->insn_bytes, length, v->mode, &insn) || !segment_base(v, insn.seg, &base)) {
+        return false;
+    }
+    linear = decode_address(&insn, v->regs->gpr, v->regs->rip + insn.length, base);
+    if (!operand_is_intercepted(&insn, linear, msg->gpa)) {
+        return false;
+    }
+    plain_move(v, &insn, msg->gpa);
+    return true;
+}
+
 enum emu mmio_intercept(struct vcpu *v, const struct hv_memory_intercept *msg, uint32_t *flags)
 {
-    uint8_t bytes[DECODE_MAX_INSN];
-    uint8_t length;
-    uint64_t base;
-    struct insn insn;
-    enum emu result;
+    uint8_t length = MIN(msg->insn_byte_count, DECODE_MAX_INSN);
 
     // Code in device memory, and pages we mapped without a right, are beyond what a machine like ours has.
     if (msg->hdr.access == ACCESS_FETCH || is_ram(v, msg->gpa)) {
         return EMU_STOP;
     }
-    result = instruction_bytes(v, msg, bytes, &length);
-    if (result != EMU_OK) {
-        return result;
-    }
     *flags = HV_XWAIT_DIRTY;
-    if (decode_insn(bytes, length, v->mode, &insn)) {
-        if (!segment_base(v, insn.seg, &base)) {
-            return EMU_STOP;
-        }
-        uint64_t next = v->regs->rip + insn.length;
-
-        if (operand_is_intercepted(&insn, decode_address(&insn, v->regs->gpr, next, base), msg->gpa)) {
-            plain_move(v, &insn, msg->gpa);
-            return EMU_OK;
-        }
+    if (serve_plain_move(v, msg, length)) {
+        return EMU_OK;
     }
-    return exec_rare(v, bytes, length);
+    remember_translation(v, msg);
+    return exec_rare(v, msg, length);
 }

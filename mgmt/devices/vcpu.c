@@ -21,10 +21,10 @@
 
 static enum decode_mode mode_of(const struct vcpu *v)
 {
-    if (v->long_mode && (v->hdr.cs.attributes & SEG_LONG)) {
+    if (v->long_mode && (v->hdr->cs.attributes & SEG_LONG)) {
         return DECODE_64;
     }
-    return v->hdr.cs.attributes & SEG_BIG ? DECODE_32 : DECODE_16;
+    return v->hdr->cs.attributes & SEG_BIG ? DECODE_32 : DECODE_16;
 }
 
 void vcpu_init(struct vcpu *v, struct dp_vm *vm, uint32_t index, const struct hv_intercept_header *hdr)
@@ -33,7 +33,7 @@ void vcpu_init(struct vcpu *v, struct dp_vm *vm, uint32_t index, const struct hv
     v->dev = vm->devices;
     v->index = index;
     v->regs = vm->vp[index].regs;
-    v->hdr = *hdr;
+    v->hdr = hdr;
     v->cpl = hdr->execution_state & STATE_CPL;
     v->long_mode = hdr->execution_state & STATE_LMA;
     v->protected_mode = hdr->execution_state & STATE_PE;
@@ -89,9 +89,9 @@ bool vcpu_inject(struct vcpu *v)
 
 // --- segmentation ---
 
-static bool canonical(const struct vcpu *v, uint64_t address)
+static bool canonical(uint64_t address, unsigned bits)
 {
-    unsigned shift = v->cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
+    unsigned shift = 64 - bits;
 
     return (uint64_t)((int64_t)(address << shift) >> shift) == address;
 }
@@ -130,12 +130,19 @@ enum emu vcpu_linear(struct vcpu *v, uint8_t seg, uint64_t offset, uint8_t size,
     uint8_t vector = seg == SEG_SS ? VECTOR_SS : VECTOR_GP;
     const struct hv_segment *s = &v->seg[seg];
 
+    // The usual case needs no register of the VP: canonical for four levels is canonical for five.
+    if (v->mode == DECODE_64 && seg < SEG_FS && canonical(offset, 48) && canonical(offset + size - 1, 48)) {
+        *linear = offset;
+        return EMU_OK;
+    }
     if (!vcpu_need_system(v)) {
         return EMU_STOP;
     }
     if (v->mode == DECODE_64) {
+        unsigned bits = v->cr4 & CR4_LA57 ? 57 : 48;
+
         *linear = offset + (seg >= SEG_FS ? s->base : 0);
-        if (!canonical(v, *linear) || !canonical(v, *linear + size - 1)) {
+        if (!canonical(*linear, bits) || !canonical(*linear + size - 1, bits)) {
             return vcpu_raise(v, vector, true, 0);
         }
         return EMU_OK;
@@ -284,7 +291,7 @@ enum emu vcpu_fetch(struct vcpu *v, uint8_t bytes[DECODE_MAX_INSN], uint8_t *len
         return EMU_STOP;
     }
     if (v->mode != DECODE_64) {
-        linear = (uint32_t)(v->hdr.cs.base + linear);
+        linear = (uint32_t)(v->hdr->cs.base + linear);
     }
     *length = fetch_part(v, linear, bytes, DECODE_MAX_INSN);
     if (*length == 0) {

@@ -52,8 +52,8 @@ struct vcpu {
     struct vm_devices *dev;
     uint32_t index;
     struct hv_register_page *regs;
-    struct hv_intercept_header hdr; // of the message
-    enum decode_mode mode;          // of the code segment
+    const struct hv_intercept_header *hdr; // of the message, which stands still while the VP is suspended
+    enum decode_mode mode;                 // of the code segment
     uint8_t cpl;
     bool long_mode; // EFER.LMA
     bool protected_mode;
@@ -64,7 +64,7 @@ struct vcpu {
 
     struct vcpu_fault fault;
 
-    struct { // last translation, so that string instructions walk once a page
+    struct { // last translation, so that string instructions walk once a page; first the intercept's own
         bool valid, write;
         uint64_t page, gpa;
     } tlb;

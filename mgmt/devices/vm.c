@@ -77,8 +77,7 @@ static enum emu emulate(struct vcpu *v, const struct hv_message *msg, uint32_t *
 {
     switch (msg->header.type) {
     case HV_MSG_IO_PORT:
-        v->dev->counters.io++;
-        return io_intercept(v, &msg->io, flags);
+        return io_intercept_string(v, &msg->io, flags);
     case HV_MSG_UNMAPPED_GPA:
         v->dev->counters.mmio++;
         return mmio_intercept(v, &msg->memory, flags);
@@ -90,6 +89,16 @@ static enum emu emulate(struct vcpu *v, const struct hv_message *msg, uint32_t *
 static bool has_intercept_header(uint32_t type)
 {
     return type == HV_MSG_IO_PORT || type == HV_MSG_UNMAPPED_GPA || type == HV_MSG_MSR;
+}
+
+// The path that counts: nearly every intercept is one of these.
+static bool serve_plain_io(struct dp_vm *vm, uint32_t vp, const struct hv_io_intercept *msg, uint32_t *flags)
+{
+    if (!io_intercept_plain(vm->devices, vm->vp[vp].regs, msg)) {
+        return false;
+    }
+    *flags = HV_XWAIT_ADVANCE;
+    return true;
 }
 
 static bool serve_access(struct dp_vm *vm, uint32_t vp, const struct hv_message *msg, uint32_t *flags)
@@ -121,19 +130,25 @@ static bool serve_access(struct dp_vm *vm, uint32_t vp, const struct hv_message 
 
 bool vm_handle_intercept(struct dp_vm *vm, uint32_t vp, uint32_t *wait_flags)
 {
-    struct hv_message msg = *vm->vp[vp].msg;
+    const struct hv_message *msg = vm->vp[vp].msg;
 
     *wait_flags = 0;
     vm->vp[vp].regs->dirty = 0;
-    if (msg.header.type == HV_MSG_APIC_EOI) {
+    if (msg->header.type == HV_MSG_IO_PORT) {
+        vm->devices->counters.io++;
+        if (serve_plain_io(vm, vp, &msg->io, wait_flags)) {
+            return !power_requested(vm);
+        }
+    }
+    if (msg->header.type == HV_MSG_APIC_EOI) {
         vm->devices->counters.eoi++;
-        ioapic_eoi(&vm->devices->ioapic, (uint8_t)msg.eoi.vector);
+        ioapic_eoi(&vm->devices->ioapic, (uint8_t)msg->eoi.vector);
         return true;
     }
-    if (!has_intercept_header(msg.header.type)) {
-        return crash(vm, vp, msg.header.type);
+    if (!has_intercept_header(msg->header.type)) {
+        return crash(vm, vp, msg->header.type);
     }
-    return serve_access(vm, vp, &msg, wait_flags);
+    return serve_access(vm, vp, msg, wait_flags);
 }
 
 void vm_console_changed(struct dp_vm *vm)

@@ -19,7 +19,7 @@ size_t vm_devices_size(void);
 // Puts all devices into their reset state. COM port n exists when vm->com[n].present.
 void vm_devices_init(struct dp_vm *vm);
 
-// Serves the intercept in vm->vp[vp].msg (read once) and updates vm->vp[vp].regs. On true the caller
+// Serves the intercept in vm->vp[vp].msg and updates vm->vp[vp].regs. On true the caller
 // completes the intercept with *wait_flags (HV_XWAIT_ADVANCE, HV_XWAIT_DIRTY); on false the VP stays
 // suspended, or is gone as far as the guest is concerned: an event (DP_EV_CRASH, DP_EV_POWER_OFF,
 // DP_EV_RESET) was emitted and the control plane decides.
