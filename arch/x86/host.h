@@ -42,7 +42,6 @@ bool host_is_reserved_mmio(spa_t page); // local APIC and IOAPIC pages: never ma
 // uncached, firmware tables read-only.
 void *host_map_device(spa_t base, uint64_t size);
 void *host_map_memory(spa_t base, uint64_t size);
-spa_t host_image_spa(const void *va); // of an object in the hypervisor's image
 
 // UART (16550 at boot_info.com_port): transmit by interrupt from a ring; polled when `sync`.
 void host_uart_init(uint16_t port, uint8_t irq);

@@ -200,11 +200,6 @@ uint64_t paging_cr3(void)
     return va_to_spa(root).v;
 }
 
-spa_t host_image_spa(const void *va)
-{
-    return SPA(image_spa + ((uint64_t)va - HV_IMAGE_BASE));
-}
-
 void *host_map_device(spa_t base, uint64_t size)
 {
     for (uint64_t at = ALIGN_DOWN(base.v, PAGE_SIZE); at < base.v + size; at += PAGE_SIZE) {

@@ -232,7 +232,7 @@ bool vmx_probe(struct virt_caps *caps, char *why, size_t why_len)
         .asid_count = 65536,
     };
     if (caps->apicv) {
-        caps->apic_access = host_image_spa(apic_access_page);
+        caps->apic_access = va_to_spa(apic_access_page);
     }
     return true;
 }
@@ -251,11 +251,11 @@ static uint64_t guest_owned_cr4(void)
 static void init_bitmaps(const struct vp *vp)
 {
     if (vp->partition->is_root) {
-        uint64_t io = host_image_spa(root_io_bitmap).v;
+        uint64_t io = va_to_spa(root_io_bitmap).v;
         vmwrite(VMCS_IO_BITMAP_A, io);
         vmwrite(VMCS_IO_BITMAP_B, io + PAGE_SIZE);
     }
-    vmwrite(VMCS_MSR_BITMAP, host_image_spa(msr_bitmaps[vp->partition->is_root][false]).v);
+    vmwrite(VMCS_MSR_BITMAP, va_to_spa(msr_bitmaps[vp->partition->is_root][false]).v);
 }
 
 void vmx_init_controls(struct vp *vp)
@@ -399,8 +399,8 @@ void vmx_apicv_mode(struct vp *vp, unsigned mode)
     v->apicv_mode = (uint8_t)mode;
     v->proc2 = (v->proc2 & ~(uint32_t)(PROC2_APIC_ACCESS | PROC2_X2APIC | APICV_PROC2)) | mode_bits[mode];
     vmwrite(VMCS_PROC2_CONTROLS, v->proc2);
-    vmwrite(VMCS_APIC_ACCESS, host_image_spa(apic_access_page).v);
-    vmwrite(VMCS_MSR_BITMAP, host_image_spa(msr_bitmaps[vp->partition->is_root][mode == VAPIC_X2APIC]).v);
+    vmwrite(VMCS_APIC_ACCESS, va_to_spa(apic_access_page).v);
+    vmwrite(VMCS_MSR_BITMAP, va_to_spa(msr_bitmaps[vp->partition->is_root][mode == VAPIC_X2APIC]).v);
     vmx_set_proc(vp, mode == VAPIC_OFF ? PROC_CR8_LOAD : 0, mode == VAPIC_OFF ? 0 : PROC_CR8_LOAD);
     vmx_flush_gva(vp); // translations of the APIC page may be cached without the redirection
 }
