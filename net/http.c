@@ -517,6 +517,11 @@ static bool read_input(struct http_conn *c)
 // asked does not wait for the answer.
 static void handle_eof(struct http_conn *c)
 {
+    uint8_t unused;
+
+    if (!c->broken && c->out.head) { // has it become worse since?
+        c->broken = c->stream->ops->read(c->stream, &unused, 1) == STREAM_ERROR;
+    }
     if (c->broken || (c->req && c->req->answer != ANSWER_DONE)) {
         conn_kill(c);
     } else if (!c->out.head) {

@@ -17,6 +17,7 @@
 #include "lwip/timeouts.h"
 #include "mgmt/plat.h"
 #include "net/lwip_hooks.h"
+#include "net/stream.h"
 #include "netif/ethernet.h"
 
 #include <mbedtls/sha256.h>
@@ -270,17 +271,6 @@ static size_t collect_addresses(const ip_addr_t *out[NET_ADDRESSES_MAX])
     return n;
 }
 
-size_t net_addresses(char out[NET_ADDRESSES_MAX][NET_ADDRESS_TEXT])
-{
-    const ip_addr_t *list[NET_ADDRESSES_MAX];
-    size_t n = collect_addresses(list);
-
-    for (size_t i = 0; i < n; i++) {
-        ipaddr_ntoa_r(list[i], out[i], NET_ADDRESS_TEXT);
-    }
-    return n;
-}
-
 size_t net_addresses_raw(uint8_t out[NET_ADDRESSES_MAX][16], uint8_t len[NET_ADDRESSES_MAX])
 {
     const ip_addr_t *list[NET_ADDRESSES_MAX];
@@ -289,6 +279,20 @@ size_t net_addresses_raw(uint8_t out[NET_ADDRESSES_MAX][16], uint8_t len[NET_ADD
     for (size_t i = 0; i < n; i++) {
         len[i] = IP_IS_V4(list[i]) ? 4 : 16;
         memcpy(out[i], IP_IS_V4(list[i]) ? (const void *)ip_2_ip4(list[i]) : ip_2_ip6(list[i])->addr, len[i]);
+    }
+    return n;
+}
+
+size_t net_addresses(char out[NET_ADDRESSES_MAX][NET_ADDRESS_TEXT])
+{
+    uint8_t raw[NET_ADDRESSES_MAX][16], len[NET_ADDRESSES_MAX];
+    size_t n = net_addresses_raw(raw, len);
+
+    for (size_t i = 0; i < n; i++) {
+        struct stream_addr a = {.ip_len = len[i]};
+
+        memcpy(a.ip, raw[i], len[i]);
+        stream_addr_text(&a, out[i]);
     }
     return n;
 }

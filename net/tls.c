@@ -13,10 +13,12 @@
 #define RECORD_MAX 16384
 
 enum tls_phase {
-    TLS_WAITING,     // for a handshake slot
+    TLS_SILENT,  // the client has not said anything: costs it a connection and us little
+    TLS_WAITING, // for a handshake slot
     TLS_HANDSHAKE,
+    TLS_LISTS, // how many phases have a list
     TLS_ESTABLISHED,
-    TLS_CLOSED,      // the user has let go; only memory is left
+    TLS_CLOSED, // the user has let go; only memory is left
 };
 
 struct tls_stream {
@@ -26,7 +28,7 @@ struct tls_stream {
     struct tls_credentials *cred; // counted
     mbedtls_ssl_context ssl;
     enum tls_phase phase;
-    struct tls_stream *next, **link; // server->waiting, in order, or server->shaking
+    struct tls_stream *next, **link; // in the list of its phase; link NULL: in none
     struct plat_timer timer;
     size_t unsent; // length of the write whose record is still in mbedTLS's buffer
     bool lower_eof, lower_broken;
@@ -40,59 +42,52 @@ struct tls_credentials {
     mbedtls_ssl_config conf;
 };
 
+struct tls_list { // in order of entry
+    struct tls_stream *first, **last;
+    unsigned count;
+};
+
 struct tls_server {
     struct tls_config config;
     tls_ready_fn ready;
     void *arg;
     struct tls_credentials *cred;
     mbedtls_ssl_ticket_context tickets;
-    struct tls_stream *waiting, **waiting_end;
-    struct tls_stream *shaking;
+    struct tls_list lists[TLS_LISTS];
     struct tls_stats stats;
 };
 
-// --- list of streams that are not established ---
+// --- lists of streams that are not established ---
 
 static void list_leave(struct tls_stream *t)
 {
+    struct tls_list *list;
+
     if (!t->link) {
         return;
     }
+    list = &t->server->lists[t->phase];
     *t->link = t->next;
     if (t->next) {
         t->next->link = t->link;
-    } else if (t->phase == TLS_WAITING) {
-        t->server->waiting_end = t->link;
+    } else {
+        list->last = t->link;
     }
     t->link = NULL;
-    if (t->phase == TLS_WAITING) {
-        t->server->stats.waiting--;
-    } else {
-        t->server->stats.handshakes--;
-    }
+    list->count--;
 }
 
 static void list_enter(struct tls_stream *t, enum tls_phase phase)
 {
-    struct tls_server *srv = t->server;
+    struct tls_list *list = &t->server->lists[phase];
 
     list_leave(t);
     t->phase = phase;
-    if (phase == TLS_WAITING) {
-        t->next = NULL;
-        t->link = srv->waiting_end;
-        *t->link = t;
-        srv->waiting_end = &t->next;
-        srv->stats.waiting++;
-    } else {
-        t->next = srv->shaking;
-        t->link = &srv->shaking;
-        if (t->next) {
-            t->next->link = &t->next;
-        }
-        srv->shaking = t;
-        srv->stats.handshakes++;
-    }
+    t->next = NULL;
+    t->link = list->last;
+    *t->link = t;
+    list->last = &t->next;
+    list->count++;
 }
 
 // --- credentials ---
@@ -366,6 +361,10 @@ static void on_lower(struct stream *lower, unsigned events)
     struct tls_stream *t = lower->user;
 
     switch (t->phase) {
+    case TLS_SILENT:
+        list_enter(t, TLS_WAITING);
+        start_waiting(t->server);
+        break;
     case TLS_HANDSHAKE:
         handshake_step(t);
         break;
@@ -386,8 +385,7 @@ static void handshake_timeout(struct plat_timer *timer)
     struct tls_server *srv = t->server;
 
     srv->stats.timeouts++;
-    t->lower->ops->abort(t->lower);
-    tls_let_go(t);
+    tls_abort(&t->s);
     start_waiting(srv);
 }
 
@@ -405,25 +403,22 @@ static bool handshake_begin(struct tls_stream *t)
 
 static void start_waiting(struct tls_server *srv)
 {
-    while (srv->waiting && srv->stats.handshakes < srv->config.handshakes) {
-        struct tls_stream *t = srv->waiting;
+    while (srv->lists[TLS_WAITING].first && srv->lists[TLS_HANDSHAKE].count < srv->config.handshakes) {
+        struct tls_stream *t = srv->lists[TLS_WAITING].first;
 
         if (!handshake_begin(t)) {
             srv->stats.refused++;
-            t->lower->ops->abort(t->lower);
-            tls_let_go(t);
+            tls_abort(&t->s);
         }
     }
 }
 
 void tls_accept(struct tls_server *srv, struct stream *lower)
 {
-    struct tls_stream *t = NULL;
+    unsigned pending = srv->lists[TLS_SILENT].count + srv->lists[TLS_WAITING].count + srv->lists[TLS_HANDSHAKE].count;
+    struct tls_stream *t = pending < srv->config.connections ? calloc(1, sizeof *t) : NULL;
 
     srv->stats.accepted++;
-    if (srv->stats.handshakes + srv->stats.waiting < srv->config.connections) {
-        t = calloc(1, sizeof *t);
-    }
     if (!t) {
         srv->stats.refused++;
         lower->ops->abort(lower);
@@ -437,9 +432,8 @@ void tls_accept(struct tls_server *srv, struct stream *lower)
     mbedtls_ssl_init(&t->ssl);
     lower->user = t;
     lower->on_event = on_lower;
-    list_enter(t, TLS_WAITING);
+    list_enter(t, TLS_SILENT);
     plat_timer_start(&t->timer, srv->config.handshake_timeout_ms * NS_PER_MS, handshake_timeout);
-    start_waiting(srv);
 }
 
 // --- server ---
@@ -454,12 +448,14 @@ struct tls_server *tls_server_new(const struct tls_config *config, const struct 
     }
     tls_platform_init();
     srv->config = *config;
-    srv->config.handshakes = config->handshakes ? config->handshakes : 8;
+    srv->config.handshakes = config->handshakes ? config->handshakes : 12;
     srv->config.handshake_timeout_ms = config->handshake_timeout_ms ? config->handshake_timeout_ms : 10000;
     srv->config.connections = config->connections ? config->connections : 64;
     srv->ready = ready;
     srv->arg = arg;
-    srv->waiting_end = &srv->waiting;
+    for (int i = 0; i < TLS_LISTS; i++) {
+        srv->lists[i].last = &srv->lists[i].first;
+    }
     mbedtls_ssl_ticket_init(&srv->tickets);
     if (mbedtls_ssl_ticket_setup(&srv->tickets, tls_rng, NULL, MBEDTLS_CIPHER_AES_256_GCM, TICKET_LIFETIME_S) != 0 ||
         !tls_server_set_identity(srv, id)) {
@@ -471,11 +467,10 @@ struct tls_server *tls_server_new(const struct tls_config *config, const struct 
 
 void tls_server_free(struct tls_server *srv)
 {
-    while (srv->shaking || srv->waiting) {
-        struct tls_stream *t = srv->shaking ? srv->shaking : srv->waiting;
-
-        t->lower->ops->abort(t->lower);
-        tls_let_go(t);
+    for (int i = 0; i < TLS_LISTS; i++) {
+        while (srv->lists[i].first) {
+            tls_abort(&srv->lists[i].first->s);
+        }
     }
     if (srv->cred) {
         cred_release(srv->cred);
@@ -501,4 +496,7 @@ bool tls_server_set_identity(struct tls_server *srv, const struct tls_identity *
 void tls_server_stats(const struct tls_server *srv, struct tls_stats *out)
 {
     *out = srv->stats;
+    out->silent = srv->lists[TLS_SILENT].count;
+    out->waiting = srv->lists[TLS_WAITING].count;
+    out->handshakes = srv->lists[TLS_HANDSHAKE].count;
 }

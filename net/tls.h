@@ -34,9 +34,9 @@ void tls_identity_fingerprint(const struct tls_identity *id, char out[96]);
 struct tls_server;
 
 struct tls_config {
-    uint32_t handshakes;           // at once; 0: 8
-    uint32_t handshake_timeout_ms; // waiting included; 0: 10000
-    uint32_t connections;          // handshaking or waiting for it; more are refused; 0: 64
+    uint32_t handshakes;           // at once; 0: 12
+    uint32_t handshake_timeout_ms; // from the TCP connection on; 0: 10000
+    uint32_t connections;          // not yet established; more are refused; 0: 64
 };
 
 // Called when a handshake is done; owns the stream.
@@ -53,7 +53,7 @@ void tls_accept(struct tls_server *t, struct stream *lower);
 
 struct tls_stats {
     uint64_t accepted, completed, resumed, failed, refused, timeouts;
-    uint32_t handshakes, waiting, established;
+    uint32_t silent, waiting, handshakes, established;
 };
 void tls_server_stats(const struct tls_server *t, struct tls_stats *out);
 

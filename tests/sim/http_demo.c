@@ -104,6 +104,9 @@ static void stream(struct http_request *r, void *arg)
 
     (void)arg;
     src->end = strtoull(http_param(r, "bytes"), NULL, 10);
+    if (demo.stream_max) {
+        src->end = MIN(src->end, demo.stream_max);
+    }
     http_set_user(r, src);
     http_on_abort(r, count_abort);
     http_stream_on_writable(r, stream_more);

@@ -14,6 +14,7 @@ struct http_demo {
     unsigned ws_open, ws_closed;
     int ws_code;              // of the last on_close
     size_t take_max;          // most that the upload handler takes at once; 0: everything
+    uint64_t stream_max;      // longest stream; 0: any
     struct http_request *held; // by /hold
     struct http_request *paused; // an upload that did not take all
 };

@@ -500,6 +500,23 @@ static void test_stream_abort(void **state)
     disconnect(m);
 }
 
+// A half-closed connection that breaks while an answer is still going out.
+static void test_reset_after_eof(void **state)
+{
+    struct mem_stream *m = connect_client();
+
+    (void)state;
+    m->out_window = 50;
+    say(m, "GET /stream/9000 HTTP/1.0\r\n\r\n");
+    mem_feed_eof(m);
+    plat_host_settle();
+    assert_false(m->aborted || m->closed);
+    mem_feed_reset(m);
+    plat_host_settle();
+    assert_true(m->aborted);
+    disconnect(m);
+}
+
 static void test_large_answers(void **state)
 {
     static const char *const paths[] = {"/big", "/big?static", "/big?take"};
@@ -870,6 +887,7 @@ int main(void)
         CASE(test_stream_to_slow_client),
         CASE(test_stream_known_length_and_http10),
         CASE(test_stream_abort),
+        CASE(test_reset_after_eof),
         CASE(test_large_answers),
         cmocka_unit_test_setup_teardown(test_auth, setup_auth, teardown),
         cmocka_unit_test_setup_teardown(test_connection_limit, setup_small, teardown),
