@@ -1,24 +1,167 @@
 // SPDX-License-Identifier: Apache-2.0
 // The control plane's start: which parts there are, and in which order they come up.
+#include "mgmt/config.h"
+#include "mgmt/core/auth.h"
+#include "mgmt/core/core.h"
 #include "mgmt/dataplane/dataplane.h"
 #include "mgmt/dataplane/frame_link.h"
 #include "mgmt/drivers/bring_up.h"
+#include "mgmt/hcs/server.h"
+#include "mgmt/hvif/hvif.h"
 #include "mgmt/plat.h"
 #include "mgmt/rt/start.h"
+#include "net/net.h"
 
-#define WATCHDOG_S 60 // generous: emulators may stop for a while
+#include <stdio.h>
+#include <string.h>
+
+#define WATCHDOG_S 60                  // generous: emulators may stop for a while
+#define IPV4_PATIENCE_NS 10000000000ull // then the API starts with IPv6 addresses alone
 
 static struct frame_link nic_link;
+static struct net_config net_config;
+static struct core_node node;
 
-void mgmt_main(const struct mgmt_boot_info *info)
+// --- the API, as soon as there is an address ---
+
+static struct net_listener address_listener;
+static struct plat_timer ipv4_timer;
+static bool ipv4_awaited = true;
+static bool api_started;
+static uint8_t certified_ipv4[4]; // in the certificate
+
+static void collect_names(struct api_server_names *names)
+{
+    _Static_assert(sizeof(names->ip) / sizeof(names->ip[0]) == NET_ADDRESSES_MAX, "address arrays");
+
+    memset(names, 0, sizeof(*names));
+    names->hostname = net_config.hostname;
+    names->ip_count = net_addresses_raw(names->ip, names->ip_len);
+}
+
+static void remember_ipv4(const struct api_server_names *names)
+{
+    memset(certified_ipv4, 0, sizeof(certified_ipv4));
+    for (size_t i = 0; i < names->ip_count; i++) {
+        if (names->ip_len[i] == 4) {
+            memcpy(certified_ipv4, names->ip[i], 4);
+        }
+    }
+}
+
+static bool ipv4_changed(const struct api_server_names *names)
+{
+    for (size_t i = 0; i < names->ip_count; i++) {
+        if (names->ip_len[i] == 4) {
+            return memcmp(certified_ipv4, names->ip[i], 4) != 0;
+        }
+    }
+    return false;
+}
+
+static void announce(void)
+{
+    char text[NET_ADDRESSES_MAX][NET_ADDRESS_TEXT], fingerprint[96];
+    size_t count = net_addresses(text);
+
+    api_server_fingerprint(fingerprint);
+    for (size_t i = 0; i < count; i++) {
+        bool v6 = strchr(text[i], ':') != NULL;
+
+        plat_log(LOG_NOTICE, "API ready: https://%s%s%s/", v6 ? "[" : "", text[i], v6 ? "]" : "");
+    }
+    plat_log(LOG_NOTICE, "certificate fingerprint (SHA-256): %s", fingerprint);
+}
+
+// On the console alone, and nowhere else: it must not enter a log.
+static void show_secret(void)
+{
+    char secret[AUTH_SECRET_TEXT], line[96];
+    int len;
+    hv_status_t status;
+
+    auth_new_secret(secret);
+    len = snprintf(line, sizeof(line), "administrator secret: %s\n", secret);
+    status = hvif_console_write(line, (size_t)len);
+    memset(secret, 0, sizeof(secret));
+    memset(line, 0, sizeof(line));
+    __asm__ volatile("" : : "r"(secret), "r"(line) : "memory"); // the wiping is not for nothing
+    if (status != HV_STATUS_SUCCESS) {
+        plat_log(LOG_ERROR, "the administrator secret could not be shown");
+    }
+}
+
+// A change of certificate asks clients to trust again, so it follows the IPv4 address only.
+static void addresses_changed(struct net_listener *l)
+{
+    struct api_server_names names;
+
+    (void)l;
+    collect_names(&names);
+    if (names.ip_count == 0 || (ipv4_awaited && !net_has_ipv4())) {
+        return;
+    }
+    ipv4_awaited = false;
+    if (api_started && !ipv4_changed(&names)) {
+        return;
+    }
+    remember_ipv4(&names);
+    if (api_started) {
+        api_server_refresh(&names);
+    } else if (api_server_start(API_PORT, &names) == 0) {
+        return; // the log says why
+    }
+    api_started = true;
+    announce();
+}
+
+static void no_ipv4(struct plat_timer *t)
+{
+    (void)t;
+    ipv4_awaited = false;
+    addresses_changed(&address_listener);
+    if (!api_started) {
+        plat_log(LOG_WARN, "network: no address yet%s", net_link_up() ? "" : ", the link is down");
+    }
+}
+
+// --- parts ---
+
+static void complain(unsigned line, const char *what)
+{
+    plat_log(LOG_WARN, "keelson.cfg line %u: %s", line, what);
+}
+
+static void start_network(void)
+{
+    const char *why;
+
+    if (!net_init(&nic_link.link, &net_config, &why)) {
+        plat_log(LOG_ERROR, "network: %s", why);
+        return;
+    }
+    address_listener.address_changed = addresses_changed;
+    net_listen_changes(&address_listener);
+    plat_timer_start(&ipv4_timer, IPV4_PATIENCE_NS, no_ipv4);
+    addresses_changed(&address_listener); // a static address is there already
+}
+
+static void report_memory(void)
 {
     uint64_t pool_total, pool_free, heap_total, heap_used;
-    struct nic *nic;
 
     plat_pool_usage(&pool_total, &pool_free);
     plat_heap_usage(&heap_total, &heap_used);
     plat_log(LOG_NOTICE, "management partition up: %llu MB for guests, %llu MB heap",
              (unsigned long long)(pool_free >> 20), (unsigned long long)(heap_total >> 20));
+}
+
+void mgmt_main(const struct mgmt_boot_info *info)
+{
+    static const uint8_t no_mac[6];
+    struct nic *nic;
+
+    report_memory();
     rt_console_init();
     nic = drivers_bring_up();
     if (nic != NULL) {
@@ -27,5 +170,18 @@ void mgmt_main(const struct mgmt_boot_info *info)
     }
     dataplane_go();
     rt_watchdog_start(WATCHDOG_S);
-    (void)info;
+    config_parse(info->boot.config, nic != NULL ? nic->mac : no_mac, &net_config, complain);
+    node = (struct core_node){
+        .version = info->version,
+        .engine = info->engine,
+        .cpu_brand = info->cpu_brand,
+        .hostname = net_config.hostname,
+        .cpu_count = info->cpu_count,
+        .tsc_hz = info->tsc_hz,
+    };
+    core_init(&node);
+    show_secret();
+    if (nic != NULL) {
+        start_network();
+    }
 }
