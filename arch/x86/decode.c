@@ -166,10 +166,13 @@ static unsigned opcode_plain(uint8_t op, enum decode_mode mode)
     return OP_NONE;
 }
 
-static unsigned operand_size(enum decode_mode mode, const struct insn_prefixes *p)
+static unsigned operand_size(unsigned flags, enum decode_mode mode, const struct insn_prefixes *p)
 {
     if (p->rex & REX_W) {
         return 8;
+    }
+    if (flags & OP_NO_66) {
+        return 4; // in 16-bit code too
     }
     return (mode == DECODE_16) == p->operand_size ? 4 : 2;
 }
@@ -182,9 +185,18 @@ static unsigned address_size(enum decode_mode mode, const struct insn_prefixes *
     return (mode == DECODE_16) == p->address_size ? 4 : 2;
 }
 
+// MOVSXD with a 16-bit register is read differently by different processors; MOVNTI has no prefixed form.
+static bool is_plain(unsigned flags, unsigned size, const struct insn_prefixes *p)
+{
+    if (flags == OP_NONE || p->lock || ((flags & OP_DWORD) != 0 && size == 2)) {
+        return false;
+    }
+    return (flags & OP_NO_66) == 0 || !(p->operand_size || p->rep || p->repne);
+}
+
 static void set_sizes(unsigned flags, unsigned size, struct insn *insn)
 {
-    insn->size = flags & OP_BYTE ? 1 : flags & OP_WORD ? 2 : flags & OP_DWORD ? MIN(size, 4) : size;
+    insn->size = flags & OP_BYTE ? 1 : flags & OP_WORD ? 2 : flags & OP_DWORD ? 4 : size;
     insn->reg_size = flags & OP_EXTEND ? size : insn->size;
     insn->sign_extend = flags & OP_SIGNED;
 }
@@ -297,12 +309,13 @@ bool decode_insn(const uint8_t *bytes, size_t len, enum decode_mode mode, struct
 {
     struct insn_prefixes p;
     struct cursor c = {.bytes = bytes, .len = MIN(len, DECODE_MAX_INSN)};
-    unsigned flags;
+    unsigned flags, size;
 
     decode_prefixes(bytes, c.len, mode, &p);
     c.pos = p.count;
     flags = take_opcode(&c, mode);
-    if (flags == OP_NONE || p.lock || ((flags & OP_NO_66) && (p.operand_size || p.rep || p.repne))) {
+    size = operand_size(flags, mode, &p);
+    if (!is_plain(flags, size, &p)) {
         return false;
     }
     *insn = (struct insn){
@@ -312,7 +325,7 @@ bool decode_insn(const uint8_t *bytes, size_t len, enum decode_mode mode, struct
         .address_size = address_size(mode, &p),
         .linear32 = mode != DECODE_64,
     };
-    set_sizes(flags, flags & OP_NO_66 && !(p.rex & REX_W) ? 4 : operand_size(mode, &p), insn);
+    set_sizes(flags, size, insn);
     if (flags & OP_MOFFS) {
         insn->disp = (int64_t)take_le(&c, insn->address_size);
     } else if (!modrm_operands(&c, flags, mode, &p, insn)) {
