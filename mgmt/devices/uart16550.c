@@ -46,7 +46,9 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define MSR_DCD 0x80
 #define MSR_TRAILING_RI 0x04
 
-#define RECHECK_NS 10000000ull // 10 ms
+// How soon to look whether the reader drained the ring; doubles as long as it does not.
+#define RECHECK_FIRST_NS 10000000ull
+#define RECHECK_LAST_NS 1280000000ull
 
 static uint8_t capacity(const struct uart16550 *uart)
 {
@@ -108,6 +110,14 @@ static void update_irq(struct uart16550 *uart)
 
 // --- the rings ---
 
+static void start_recheck(struct uart16550 *uart)
+{
+    if (uart->recheck_ns == 0) {
+        uart->recheck_step_ns = RECHECK_FIRST_NS;
+        uart->recheck_ns = plat_now_ns() + RECHECK_FIRST_NS;
+    }
+}
+
 static bool ring_put(struct uart16550 *uart, uint8_t byte)
 {
     struct spsc *ring = &uart->console->tx;
@@ -123,9 +133,7 @@ static bool ring_put(struct uart16550 *uart, uint8_t byte)
     if (__atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) == before) {
         dp_emit(uart->vm, DP_EV_CONSOLE, uart->index, 0);
     }
-    if (uart->recheck_ns == 0) {
-        uart->recheck_ns = plat_now_ns() + RECHECK_NS;
-    }
+    start_recheck(uart);
     return true;
 }
 
@@ -176,7 +184,8 @@ void uart16550_run(struct uart16550 *uart, uint64_t now_ns)
     drain_tx(uart);
     if (spsc_count(&uart->console->tx) > 0) {
         dp_emit(uart->vm, DP_EV_CONSOLE, uart->index, 0);
-        uart->recheck_ns = now_ns + RECHECK_NS;
+        uart->recheck_step_ns = MIN(uart->recheck_step_ns * 2, RECHECK_LAST_NS);
+        uart->recheck_ns = now_ns + uart->recheck_step_ns;
     }
     update_irq(uart);
 }
@@ -197,9 +206,7 @@ static void transmit(struct uart16550 *uart, uint8_t byte)
         uart->thre_pending = true;
     } else if (uart->tx.count < capacity(uart)) {
         fifo_push(&uart->tx, byte);
-        if (uart->recheck_ns == 0) {
-            uart->recheck_ns = plat_now_ns() + RECHECK_NS;
-        }
+        start_recheck(uart);
     } else {
         uart->overrun++;
     }

@@ -31,8 +31,9 @@ struct uart16550 {
     uint8_t msr_delta;  // low half of MSR
     uint8_t line_error; // LSR.OE
     uint8_t divisor[2];
-    bool thre_pending;   // THR became empty and nobody was told
-    uint64_t recheck_ns; // look at the ring again then; 0: no need
+    bool thre_pending;        // THR became empty and nobody was told
+    uint64_t recheck_ns;      // look at the ring again then; 0: no need
+    uint64_t recheck_step_ns; // and after that
     uint64_t sent, received, overrun;
 };
 

@@ -162,6 +162,26 @@ static void test_full_ring_raises_thre_when_drained(void **state)
     assert_int_equal(in(IIR), 0xc1); // acknowledged by reading
 }
 
+// A reader that never comes is reminded ever more rarely; one that keeps up costs no timer.
+static void test_reminders_become_rare(void **state)
+{
+    uint8_t byte;
+    uint32_t before;
+
+    (void)state;
+    out(DATA, 'x');
+    before = fake.event_count;
+    for (int i = 0; i < 10000; i++) {
+        fake.now_ns += 1000000;
+        vm_run_timers(&g.vm, fake.now_ns);
+    }
+    assert_in_range(fake.event_count - before, 8, 20); // in ten seconds
+    assert_true(spsc_pop(&g.vm.com[0].tx, &byte));
+    fake.now_ns += 2000000000;
+    vm_run_timers(&g.vm, fake.now_ns);
+    assert_true(vm_next_deadline(&g.vm) == VM_NO_DEADLINE);
+}
+
 static void test_thre_interrupt_repeats_on_enable(void **state)
 {
     (void)state;
@@ -304,6 +324,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_output, setup, teardown),
         cmocka_unit_test_setup_teardown(test_back_pressure_loses_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_ring_raises_thre_when_drained, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reminders_become_rare, setup, teardown),
         cmocka_unit_test_setup_teardown(test_thre_interrupt_repeats_on_enable, setup, teardown),
         cmocka_unit_test_setup_teardown(test_out2_gates_the_interrupt, setup, teardown),
         cmocka_unit_test_setup_teardown(test_input_interrupts, setup, teardown),
