@@ -2,7 +2,7 @@
 # keelson-sim: the control plane as a host program over the simulated hypervisor (tests/sim/node_host.c).
 
 SIM_SRCS := $(wildcard mgmt/core/*.c mgmt/hcs/*.c) $(filter-out net/stream_lwip.c net/net.c net/%_lwip.c,\
-	net/stream.c $(wildcard net/http*.c net/ws.c net/tls*.c)) mgmt/devices/linux_loader.c mgmt/devices/bzimage.c \
+	net/stream.c $(wildcard net/http*.c net/ws.c net/tls*.c)) mgmt/hvif/hvif_status.c mgmt/devices/linux_loader.c mgmt/devices/bzimage.c \
 	mgmt/devices/acpi_tables.c mgmt/devices/guest_mem.c tests/sim/node_host.c tests/sim/plat_host.c \
 	tests/sim/stream_host.c tests/sim/hvif_sim.c tests/sim/dp_sim.c
 SIM_OBJS := $(call objects,$(BUILD)/host/unit/obj,$(SIM_SRCS))

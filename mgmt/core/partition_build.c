@@ -23,12 +23,28 @@ static enum step_result fail(struct partition *p, hv_status_t status, const char
     return STEP_FAIL;
 }
 
+// One step of feeding the pool of `owner` after a hypercall found it too small. Taking a page out of our own
+// GPA space can need memory for our own tables, which come from our own pool: that is fed then.
+static hv_status_t feed(struct partition *p, uint64_t owner)
+{
+    size_t done;
+    hv_status_t status = deposit_pages(owner, DEPOSIT_FIRST * MIN(p->retries, 8u), &done);
+
+    if (owner == p->id) {
+        p->pages += done;
+    }
+    if (status == HV_STATUS_INSUFFICIENT_MEMORY || p->retries % 8 == 0) {
+        hv_status_t own = deposit_pages(HV_PARTITION_ID_SELF, DEPOSIT_FIRST, &done);
+
+        status = status == HV_STATUS_INSUFFICIENT_MEMORY ? own : status;
+    }
+    return status;
+}
+
 // What to do after a hypercall that may have found a memory pool too small: give that pool (of `owner`)
 // more pages and try again. The amount grows, so that large needs take few turns.
 static enum step_result after_call(struct partition *p, hv_status_t status, uint64_t owner, const char *what)
 {
-    size_t done;
-
     if (status == HV_STATUS_SUCCESS) {
         p->retries = 0;
         return STEP_NEXT;
@@ -36,10 +52,7 @@ static enum step_result after_call(struct partition *p, hv_status_t status, uint
     if (status != HV_STATUS_INSUFFICIENT_MEMORY || ++p->retries > DEPOSIT_MAX_TRIES) {
         return fail(p, status, what);
     }
-    status = deposit_pages(owner, DEPOSIT_FIRST * MIN(p->retries, 8u), &done);
-    if (owner == p->id) {
-        p->pages += done;
-    }
+    status = feed(p, owner);
     if (status == HV_STATUS_NO_RESOURCES) {
         core_fail(&p->error, CORE_NO_MEMORY, "%s: no guest memory is left for the hypervisor's tables", what);
         return STEP_FAIL;

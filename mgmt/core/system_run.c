@@ -293,7 +293,7 @@ static void guest_crashed(struct system *s, uint32_t vp, uint32_t message)
     partition_describe_vp(&s->partition, vp, registers, sizeof registers);
     snprintf(text, sizeof text, "VP %u stopped, %s (message 0x%08x): %s", (unsigned)vp, what, (unsigned)message,
              registers);
-    (void)!hvif_system(HV_X_DUMP, (uint32_t)(s->partition.id << 8 | vp));
+    (void)!hvif_system(HV_X_DUMP, (uint32_t)(s->partition.id & 0xffff) << 8 | vp); // the low bits are its index
     set_exit(s, SYSTEM_EXIT_UNEXPECTED, triple ? SYSTEM_CAUSE_TRIPLE_FAULT : SYSTEM_CAUSE_VP_FAILURE, text);
     stop_now(s, false);
 }

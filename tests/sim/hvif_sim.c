@@ -752,14 +752,3 @@ void sim_hv_usage(struct sim_hv_usage *out)
         }
     }
 }
-
-const char *hvif_status_text(hv_status_t status)
-{
-#define TEXT(name, code, text) \
-    case HV_STATUS_##name: return text;
-    switch (status) {
-        HV_STATUS_TABLE(TEXT)
-    }
-#undef TEXT
-    return "unknown status";
-}

@@ -1,4 +1,4 @@
-// srcs: mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c
+// srcs: mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c
 // libs: mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // Life cycle of systems on the simulated hypervisor: every state, every failing hypercall, every page back.
@@ -510,6 +510,22 @@ static void test_each_hypercall_wants_more_memory(void **state)
     }
 }
 
+// A deposit can itself find our own pool too small.
+static void test_own_tables_want_memory(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1; n < 8; n++) {
+        struct system *s = create("own");
+
+        sim_hv_fail_only("deposit_memory");
+        sim_hv_fail(n, HV_STATUS_INSUFFICIENT_MEMORY, 1);
+        assert_int_equal(start(s), CORE_OK);
+        sim_hv_fail(0, 0, 0);
+        assert_int_equal(terminate(s), CORE_OK);
+        assert_nothing_left();
+    }
+}
+
 static void test_endless_hunger_ends(void **state)
 {
     struct system *s = create("endless");
@@ -699,6 +715,7 @@ int main(void)
         T(test_not_enough_memory_to_start),
         T(test_each_hypercall_fails_while_building),
         T(test_each_hypercall_wants_more_memory),
+        T(test_own_tables_want_memory),
         T(test_endless_hunger_ends),
         T(test_terminate_at_each_turn_of_building),
         T(test_slow_hypervisor_at_the_end),
