@@ -313,10 +313,30 @@ struct static_config {
     ip4_addr_t address, netmask, gateway, dns;
 };
 
+// Four decimal numbers and nothing else: inet_aton()'s octal, hexadecimal and short forms surprise people.
+static bool dotted_quad(const char *text, ip4_addr_t *out)
+{
+    uint32_t value = 0;
+
+    for (int i = 0; i < 4; i++) {
+        size_t digits = strspn(text, "0123456789");
+        unsigned long part = strtoul(text, NULL, 10);
+
+        if (digits == 0 || digits > 3 || part > 255 || (digits > 1 && text[0] == '0') ||
+            text[digits] != (i < 3 ? '.' : '\0')) {
+            return false;
+        }
+        value = value << 8 | (uint32_t)part;
+        text += digits + 1;
+    }
+    out->addr = lwip_htonl(value);
+    return true;
+}
+
 static bool parse_ip4(const char *text, ip4_addr_t *out, bool required)
 {
     ip4_addr_set_any(out);
-    return text[0] ? ip4addr_aton(text, out) : !required;
+    return text[0] ? dotted_quad(text, out) : !required;
 }
 
 static const char *check_config(const struct net_config *c, struct static_config *s)
