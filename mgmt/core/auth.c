@@ -150,7 +150,8 @@ static void count_failure(const uint8_t *address, uint64_t now)
     }
 }
 
-enum auth_result auth_check(const char *header, const uint8_t *peer, size_t peer_len, struct auth_identity *id)
+enum auth_result auth_check(const char *header, const uint8_t *peer, size_t peer_len,
+                            struct auth_identity *id)
 {
     uint8_t address[PEER_BYTES] = {0};
     uint64_t now = plat_now_ns();

@@ -9,7 +9,7 @@
 
 #include <keelson/types.h>
 
-enum auth_role { // bits; a higher role includes the lower ones
+enum auth_role {            // bits; a higher role includes the lower ones
     AUTH_READER = 1,        // look
     AUTH_OPERATOR = 2,      // and start, stop, upload
     AUTH_ADMINISTRATOR = 4, // and everything else
@@ -35,7 +35,8 @@ void auth_new_secret(char secret[AUTH_SECRET_TEXT]);
 // Checks the value of an HTTP Authorization header (RFC 7617 Basic with user "admin", or RFC 6750 Bearer).
 // `peer` (address bytes) is whom failures are counted against: after 10 of them that peer is AUTH_LIMITED,
 // with one more try every 2 seconds. header NULL: refused, but not counted as a failure.
-enum auth_result auth_check(const char *header, const uint8_t *peer, size_t peer_len, struct auth_identity *id);
+enum auth_result auth_check(const char *header, const uint8_t *peer, size_t peer_len,
+                            struct auth_identity *id);
 
 // One line of the audit trail: who did what, with which outcome.
 void auth_audit(const char *who, const char *from, const char *action, const char *outcome);

@@ -13,12 +13,12 @@
 #define CONSOLE_HISTORY (64u << 10) // power of two
 
 struct console {
-    uint8_t *history;  // CONSOLE_HISTORY bytes; NULL: the port does not exist
-    uint64_t next;     // sequence number of the next byte
-    struct dp_vm *vm;  // attached guest, NULL when none runs
-    unsigned port;     // index into vm->com
-    bool closing;      // the guest is going: nothing more may be said to the data plane about it
-    bool poke_pending; // the data plane's command ring was full
+    uint8_t *history;           // CONSOLE_HISTORY bytes; NULL: the port does not exist
+    uint64_t next;              // sequence number of the next byte
+    struct dp_vm *vm;           // attached guest, NULL when none runs
+    unsigned port;              // index into vm->com
+    bool closing;               // the guest is going: nothing more may be said to the data plane about it
+    bool poke_pending;          // the data plane's command ring was full
     struct notify_list readers; // raised when output was added or the guest went away
 };
 

@@ -34,8 +34,7 @@ uint64_t core_uptime_ns(void)
 
 static void end_now(struct plat_timer *timer)
 {
-    hv_status_t status =
-        hvif_system(end_how == CORE_END_REBOOT ? HV_X_REBOOT : HV_X_POWER_OFF, 0);
+    hv_status_t status = hvif_system(end_how == CORE_END_REBOOT ? HV_X_REBOOT : HV_X_POWER_OFF, 0);
 
     (void)timer;
     if (status == HV_STATUS_SUCCESS) {
@@ -47,7 +46,7 @@ static void end_now(struct plat_timer *timer)
 void core_end(enum core_end how, const char *who)
 {
     end_how = how;
-    event_post(EVENT_NODE_STOPPING, node.hostname, "%s by %s", how == CORE_END_REBOOT ? "reboot" : "power off",
-               who);
+    event_post(EVENT_NODE_STOPPING, node.hostname, "%s by %s",
+               how == CORE_END_REBOOT ? "reboot" : "power off", who);
     plat_timer_start(&end_timer, END_DELAY_NS, end_now);
 }

@@ -42,7 +42,8 @@ void event_post(enum event_type type, const char *subject, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(e->text, sizeof e->text, fmt, ap);
     va_end(ap);
-    plat_log(type == EVENT_SYSTEM_CRASHED ? LOG_WARN : LOG_NOTICE, "%s %s: %s", names[type], e->subject, e->text);
+    plat_log(type == EVENT_SYSTEM_CRASHED ? LOG_WARN : LOG_NOTICE, "%s %s: %s", names[type], e->subject,
+             e->text);
     notify_raise(&listeners);
 }
 

@@ -111,8 +111,10 @@ static enum core_status check_begin(const char *name, uint64_t expected, struct 
     struct image *old = image_find(name);
 
     if (!name_valid(name)) {
-        return core_fail(error, CORE_INVALID, "image name must be 1 to %d letters, digits, '.', '_' or '-', "
-                                              "beginning with a letter or digit", IMAGE_NAME_MAX);
+        return core_fail(error, CORE_INVALID,
+                         "image name must be 1 to %d letters, digits, '.', '_' or '-', "
+                         "beginning with a letter or digit",
+                         IMAGE_NAME_MAX);
     }
     for (struct image_upload *u = uploads; u != NULL; u = u->next) {
         if (strcmp(u->image->name, name) == 0) {
@@ -121,7 +123,8 @@ static enum core_status check_begin(const char *name, uint64_t expected, struct 
         count++;
     }
     if (old != NULL && old->refs > 0) {
-        return core_fail(error, CORE_IN_USE, "image '%s' is used by %u system(s); end them first", name, old->refs);
+        return core_fail(error, CORE_IN_USE, "image '%s' is used by %u system(s); end them first", name,
+                         old->refs);
     }
     for (struct image *i = images; i != NULL; i = i->next) {
         count++;
@@ -241,8 +244,8 @@ static enum core_status check_finish(const struct image_upload *up, const uint8_
         return core_fail(error, CORE_INVALID, "image '%s' is empty", image->name);
     }
     if (announced != NULL && memcmp(announced, image->sha256, IMAGE_SHA256_SIZE) != 0) {
-        return core_fail(error, CORE_MISMATCH, "image '%s': SHA-256 of the content differs from the announced one",
-                         image->name);
+        return core_fail(error, CORE_MISMATCH,
+                         "image '%s': SHA-256 of the content differs from the announced one", image->name);
     }
     if (old != NULL && old->refs > 0) { // taken into use while the upload went on
         return core_fail(error, CORE_IN_USE, "image '%s' is used by %u system(s)", image->name, old->refs);
@@ -334,7 +337,8 @@ size_t image_read(const struct image *image, uint64_t offset, void *buf, size_t 
         uint64_t at = offset + done;
         size_t n = MIN(total - done, PAGE_SIZE_2M - at % PAGE_SIZE_2M);
 
-        memcpy((uint8_t *)buf + done, (uint8_t *)plat_pool_va(c->chunks[at / PAGE_SIZE_2M]) + at % PAGE_SIZE_2M, n);
+        memcpy((uint8_t *)buf + done,
+               (uint8_t *)plat_pool_va(c->chunks[at / PAGE_SIZE_2M]) + at % PAGE_SIZE_2M, n);
         done += n;
     }
     return total;

@@ -124,17 +124,28 @@ void operation_close(struct operation *op)
 const char *operation_type_name(enum operation_type type)
 {
     switch (type) {
-    case OPERATION_ENUMERATE: return "Enumerate";
-    case OPERATION_CREATE: return "Create";
-    case OPERATION_START: return "Start";
-    case OPERATION_SHUTDOWN: return "Shutdown";
-    case OPERATION_PAUSE: return "Pause";
-    case OPERATION_RESUME: return "Resume";
-    case OPERATION_SAVE: return "Save";
-    case OPERATION_TERMINATE: return "Terminate";
-    case OPERATION_MODIFY: return "Modify";
-    case OPERATION_GET_PROPERTIES: return "GetProperties";
-    case OPERATION_CRASH: return "Crash";
+    case OPERATION_ENUMERATE:
+        return "Enumerate";
+    case OPERATION_CREATE:
+        return "Create";
+    case OPERATION_START:
+        return "Start";
+    case OPERATION_SHUTDOWN:
+        return "Shutdown";
+    case OPERATION_PAUSE:
+        return "Pause";
+    case OPERATION_RESUME:
+        return "Resume";
+    case OPERATION_SAVE:
+        return "Save";
+    case OPERATION_TERMINATE:
+        return "Terminate";
+    case OPERATION_MODIFY:
+        return "Modify";
+    case OPERATION_GET_PROPERTIES:
+        return "GetProperties";
+    case OPERATION_CRASH:
+        return "Crash";
     }
     return "None";
 }

@@ -35,8 +35,8 @@ struct operation {
     uint64_t id; // from 1, never reused
     enum operation_type type;
     enum operation_state state;
-    uint8_t percent; // 0..100
-    bool closed;     // nobody will ask again: free when done
+    uint8_t percent;                         // 0..100
+    bool closed;                             // nobody will ask again: free when done
     char subject[OPERATION_SUBJECT_MAX + 1]; // id of the system it works on
     struct core_error error;                 // DONE: the outcome
     int64_t created_ms, finished_ms;         // wall clock

@@ -178,7 +178,8 @@ enum core_status partition_admit(uint64_t memory_bytes, struct core_error *error
     plat_pool_usage(&total, &free_bytes);
     // One chunk more: the hypervisor's own memory for the partition is deposited from the pool too.
     if (memory_bytes + PAGE_SIZE_2M > free_bytes) {
-        return core_fail(error, CORE_NO_MEMORY, "the system needs %llu MB of memory and %llu MB of %llu MB are free",
+        return core_fail(error, CORE_NO_MEMORY,
+                         "the system needs %llu MB of memory and %llu MB of %llu MB are free",
                          (unsigned long long)(memory_bytes >> 20), (unsigned long long)(free_bytes >> 20),
                          (unsigned long long)(total >> 20));
     }
@@ -187,8 +188,9 @@ enum core_status partition_admit(uint64_t memory_bytes, struct core_error *error
 
 size_t partition_describe_vp(const struct partition *p, uint32_t vp, char *buf, size_t cap)
 {
-    static const uint32_t names[] = {HV_REG_RIP, HV_REG_RFLAGS, HV_REG_RSP, HV_REG_RAX, HV_REG_RCX, HV_REG_RDX,
-                                     HV_REG_CR0, HV_REG_CR2,    HV_REG_CR3, HV_REG_CR4, HV_REG_EFER};
+    static const uint32_t names[] = {HV_REG_RIP, HV_REG_RFLAGS, HV_REG_RSP, HV_REG_RAX,
+                                     HV_REG_RCX, HV_REG_RDX,    HV_REG_CR0, HV_REG_CR2,
+                                     HV_REG_CR3, HV_REG_CR4,    HV_REG_EFER};
     static const char *const labels[] = {"rip", "rflags", "rsp", "rax", "rcx", "rdx",
                                          "cr0", "cr2",    "cr3", "cr4", "efer"};
     union hv_register_value values[ARRAY_LEN(names)];

@@ -24,7 +24,7 @@
 
 #define PARTITION_MEMORY_UNIT PAGE_SIZE_2M
 
-struct partition_config { // pointers must stay valid as long as the partition is not EMPTY
+struct partition_config {  // pointers must stay valid as long as the partition is not EMPTY
     uint64_t memory_bytes; // multiple of PARTITION_MEMORY_UNIT
     uint32_t vp_count;     // 1..DP_MAX_VPS
     uint32_t weight;       // 1..10000; 100 is the default
@@ -56,26 +56,26 @@ struct partition {
     enum partition_phase phase;
 
     // What exists. Undone in reverse order by taking down.
-    gpa_t ram;             // guest memory, one run of ram_chunks * 2 MiB
-    size_t ram_chunks;     // 0: none
-    void *vm_block;        // heap block that holds vm, its rings and its device models
-    struct dp_vm *vm;      // 64-byte aligned inside vm_block
-    uint64_t id;           // hypervisor's partition id; 0: not created
-    bool initialized;      // HvCallInitializePartition done
-    uint64_t pages;        // deposited and not yet withdrawn
-    uint32_t vps;          // created: 0 .. vps - 1
-    uint32_t state_pages;  // mapped, in order: 2 a VP
-    bool attached;         // the data plane has a pointer to vm
-    bool detaching;        // DP_CMD_DETACH was sent
+    gpa_t ram;            // guest memory, one run of ram_chunks * 2 MiB
+    size_t ram_chunks;    // 0: none
+    void *vm_block;       // heap block that holds vm, its rings and its device models
+    struct dp_vm *vm;     // 64-byte aligned inside vm_block
+    uint64_t id;          // hypervisor's partition id; 0: not created
+    bool initialized;     // HvCallInitializePartition done
+    uint64_t pages;       // deposited and not yet withdrawn
+    uint32_t vps;         // created: 0 .. vps - 1
+    uint32_t state_pages; // mapped, in order: 2 a VP
+    bool attached;        // the data plane has a pointer to vm
+    bool detaching;       // DP_CMD_DETACH was sent
 
     // The work in progress.
     const struct partition_step *steps;
     size_t step;
-    uint64_t cursor;     // position within a step
-    unsigned retries;    // of a step that the hypervisor deferred
-    bool no_huge_pages;  // the hypervisor refused 1 GiB mappings
-    bool keep_ram;       // taking down for a reset: memory stays with us
-    bool cancel;         // building must not succeed any more
+    uint64_t cursor;    // position within a step
+    unsigned retries;   // of a step that the hypervisor deferred
+    bool no_huge_pages; // the hypervisor refused 1 GiB mappings
+    bool keep_ram;      // taking down for a reset: memory stays with us
+    bool cancel;        // building must not succeed any more
     struct plat_work work;
     struct plat_timer timer; // retry
     struct core_error error; // what made building fail

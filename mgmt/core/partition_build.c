@@ -154,8 +154,8 @@ static enum step_result step_block(struct partition *p)
 // A new partition's descriptor comes from the creator's own pool.
 static enum step_result step_create(struct partition *p)
 {
-    enum step_result result =
-        after_call(p, hvif_create_partition(&p->id), HV_PARTITION_ID_SELF, "creating the partition");
+    enum step_result result = after_call(p, hvif_create_partition(&p->id), HV_PARTITION_ID_SELF,
+                                         "creating the partition");
 
     if (result == STEP_NEXT) {
         p->vm->partition = p->id;
@@ -167,8 +167,8 @@ static enum step_result step_create(struct partition *p)
 
 static enum step_result step_initialize(struct partition *p)
 {
-    enum step_result result =
-        after_call(p, hvif_initialize_partition(p->id), p->id, "initializing the partition");
+    enum step_result result = after_call(p, hvif_initialize_partition(p->id), p->id,
+                                         "initializing the partition");
 
     p->initialized = result == STEP_NEXT;
     return result;
@@ -199,7 +199,8 @@ static enum step_result step_properties(struct partition *p)
 
 static bool huge_fits(const struct partition *p, uint64_t source, uint64_t target, uint64_t left)
 {
-    return !p->no_huge_pages && left >= PAGE_SIZE_1G && source % PAGE_SIZE_1G == 0 && target % PAGE_SIZE_1G == 0;
+    return !p->no_huge_pages && left >= PAGE_SIZE_1G && source % PAGE_SIZE_1G == 0 &&
+           target % PAGE_SIZE_1G == 0;
 }
 
 // Maps from byte p->cursor of the guest's memory with the largest pages that fit there.
@@ -227,8 +228,8 @@ static enum step_result step_map(struct partition *p)
 
 static enum step_result step_vps(struct partition *p)
 {
-    enum step_result result =
-        after_call(p, hvif_create_vp(p->id, p->vps), p->id, "creating a virtual processor");
+    enum step_result result = after_call(p, hvif_create_vp(p->id, p->vps), p->id,
+                                         "creating a virtual processor");
 
     if (result == STEP_NEXT && ++p->vps < p->cfg.vp_count) {
         return STEP_AGAIN;
@@ -256,7 +257,9 @@ static enum step_result step_state_pages(struct partition *p)
     bool message = p->state_pages % 2 == 1;
     void *va = NULL;
     enum step_result result = after_call(
-        p, hvif_map_state_page(p->id, vp, message ? HV_STATE_PAGE_INTERCEPT_MESSAGE : HV_STATE_PAGE_REGISTERS, &va),
+        p,
+        hvif_map_state_page(p->id, vp, message ? HV_STATE_PAGE_INTERCEPT_MESSAGE : HV_STATE_PAGE_REGISTERS,
+                            &va),
         p->id, "mapping a state page");
 
     if (result != STEP_NEXT) {
@@ -308,9 +311,12 @@ static enum step_result step_load_begin(struct partition *p)
 static enum step_result step_load(struct partition *p)
 {
     switch (linux_load_step(&p->load, LOAD_SLICE)) {
-    case LOAD_MORE: return STEP_AGAIN;
-    case LOAD_DONE: return STEP_NEXT;
-    case LOAD_FAILED: break;
+    case LOAD_MORE:
+        return STEP_AGAIN;
+    case LOAD_DONE:
+        return STEP_NEXT;
+    case LOAD_FAILED:
+        break;
     }
     return load_failed(p);
 }
@@ -337,8 +343,7 @@ static enum step_result step_attach(struct partition *p)
 }
 
 const struct partition_step partition_build_steps[] = {
-    {step_ram, 2},          {step_zero, 60},        {step_block, 61},  {step_create, 62},
-    {step_initialize, 63},  {step_properties, 64},  {step_map, 75},    {step_vps, 78},
-    {step_cookies, 79},     {step_state_pages, 80}, {step_load_begin, 81}, {step_load, 97},
-    {step_entry, 98},       {step_attach, 100},     {NULL, 0},
+    {step_ram, 2},         {step_zero, 60}, {step_block, 61}, {step_create, 62},  {step_initialize, 63},
+    {step_properties, 64}, {step_map, 75},  {step_vps, 78},   {step_cookies, 79}, {step_state_pages, 80},
+    {step_load_begin, 81}, {step_load, 97}, {step_entry, 98}, {step_attach, 100}, {NULL, 0},
 };

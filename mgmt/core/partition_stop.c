@@ -23,7 +23,8 @@ static enum step_result after_slow_call(struct partition *p, hv_status_t status,
     if (status == HV_STATUS_SUCCESS) {
         return STEP_NEXT;
     }
-    if ((status == HV_STATUS_TIME_OUT || status == HV_STATUS_CALL_PENDING || status == HV_STATUS_OBJECT_IN_USE) &&
+    if ((status == HV_STATUS_TIME_OUT || status == HV_STATUS_CALL_PENDING ||
+         status == HV_STATUS_OBJECT_IN_USE) &&
         ++p->retries <= RETRY_MAX) {
         return STEP_RETRY;
     }

@@ -39,7 +39,8 @@ struct core_error {
 };
 
 // Fills *error (which may be NULL) and returns `status`, so that callers can write `return core_fail(...)`.
-enum core_status core_fail(struct core_error *error, enum core_status status, const char *fmt, ...) PRINTF_LIKE(3, 4);
+enum core_status core_fail(struct core_error *error, enum core_status status, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
 // The same for a failed hypercall: text is "WHAT: status text".
 enum core_status core_fail_hv(struct core_error *error, hv_status_t hv, const char *what);
 // Short name of a status for logs, such as "not-found". Never NULL.

@@ -175,7 +175,8 @@ static enum core_status check_images(const struct system_config *cfg, struct cor
     char text[160];
 
     if (kernel == NULL) {
-        return core_fail(error, CORE_NO_IMAGE, "kernel image '%s' is not on this node; upload it first", cfg->kernel);
+        return core_fail(error, CORE_NO_IMAGE, "kernel image '%s' is not on this node; upload it first",
+                         cfg->kernel);
     }
     if (cfg->initrd != NULL && image_find(cfg->initrd) == NULL) {
         return core_fail(error, CORE_NO_IMAGE, "initrd image '%s' is not on this node; upload it first",
@@ -201,11 +202,13 @@ static enum core_status check_config(const struct system_config *cfg, struct cor
         return core_fail(error, CORE_INVALID, "a system has 1 to %u virtual processors", DP_MAX_VPS);
     }
     if (cfg->cmdline != NULL && strlen(cfg->cmdline) > SYSTEM_CMDLINE_MAX) {
-        return core_fail(error, CORE_INVALID, "the kernel command line is longer than %u bytes", SYSTEM_CMDLINE_MAX);
+        return core_fail(error, CORE_INVALID, "the kernel command line is longer than %u bytes",
+                         SYSTEM_CMDLINE_MAX);
     }
     plat_pool_usage(&total, &free_bytes);
     if (cfg->memory_bytes + PAGE_SIZE_2M > total) {
-        return core_fail(error, CORE_NO_MEMORY, "the system needs %llu MB and this node has %llu MB for guests",
+        return core_fail(error, CORE_NO_MEMORY,
+                         "the system needs %llu MB and this node has %llu MB for guests",
                          (unsigned long long)(cfg->memory_bytes >> 20), (unsigned long long)(total >> 20));
     }
     return check_images(cfg, error);
@@ -216,8 +219,8 @@ static enum core_status check_id(const char *id, struct core_error *error)
     struct system *old = system_find(id);
 
     if (!id_valid(id)) {
-        return core_fail(error, CORE_INVALID, "a system id has 1 to %u bytes without '/' and control characters",
-                         SYSTEM_ID_MAX);
+        return core_fail(error, CORE_INVALID,
+                         "a system id has 1 to %u bytes without '/' and control characters", SYSTEM_ID_MAX);
     }
     if (old != NULL && old->state != SYSTEM_STOPPED) {
         return core_fail(error, CORE_EXISTS, "there is already a system '%s', in state %s", id,

@@ -34,8 +34,8 @@ enum system_exit_cause {
     SYSTEM_CAUSE_RESET,      // by the guest, with stop_on_reset
     SYSTEM_CAUSE_TERMINATED, // by a client
     SYSTEM_CAUSE_TRIPLE_FAULT,
-    SYSTEM_CAUSE_VP_FAILURE,    // VM entry refused, unknown exit
-    SYSTEM_CAUSE_RESET_FAILED,  // could not be built again
+    SYSTEM_CAUSE_VP_FAILURE,   // VM entry refused, unknown exit
+    SYSTEM_CAUSE_RESET_FAILED, // could not be built again
 };
 
 struct system_config { // strings are copied by system_create()

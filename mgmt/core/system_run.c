@@ -29,7 +29,8 @@ static enum core_status refuse(const struct system *s, const char *verb, struct 
         return core_fail(error, CORE_ALREADY_STOPPED, "system '%s' has ended (%s)", s->id, s->exit_text);
     }
     return core_fail(error, CORE_INVALID_STATE, "system '%s' cannot be %s: it is %s%s", s->id, verb,
-                     system_state_name(s->state), system_busy(s) ? " and an operation on it is going on" : "");
+                     system_state_name(s->state),
+                     system_busy(s) ? " and an operation on it is going on" : "");
 }
 
 bool system_busy(const struct system *s)
@@ -161,7 +162,8 @@ static void start_built(struct partition *p, const struct core_error *build_erro
         return;
     }
     become_running(s);
-    event_post(reset ? EVENT_SYSTEM_RESET : EVENT_SYSTEM_STARTED, s->id, reset ? "reset by the guest" : "running");
+    event_post(reset ? EVENT_SYSTEM_RESET : EVENT_SYSTEM_STARTED, s->id,
+               reset ? "reset by the guest" : "running");
 }
 
 // --- stop ---
@@ -240,7 +242,8 @@ enum core_status system_shutdown(struct system *s, struct operation *op, struct 
 
 // --- pause and resume ---
 
-static enum core_status set_paused(struct system *s, bool pause, struct operation *op, struct core_error *error)
+static enum core_status set_paused(struct system *s, bool pause, struct operation *op,
+                                   struct core_error *error)
 {
     enum system_state from = pause ? SYSTEM_RUNNING : SYSTEM_PAUSED;
 
@@ -284,16 +287,17 @@ uint64_t system_cpu_100ns(const struct system *s)
 static void guest_crashed(struct system *s, uint32_t vp, uint32_t message)
 {
     bool triple = message == HV_MSG_UNRECOVERABLE_EXCEPTION;
-    const char *what = triple                                       ? "triple fault"
+    const char *what = triple                                        ? "triple fault"
                        : message == HV_MSG_INVALID_VP_REGISTER_VALUE ? "processor state was refused"
                                                                      : "processor did what is not supported";
     char registers[160];
     char text[CORE_TEXT_MAX];
 
     partition_describe_vp(&s->partition, vp, registers, sizeof registers);
-    snprintf(text, sizeof text, "VP %u stopped, %s (message 0x%08x): %s", (unsigned)vp, what, (unsigned)message,
-             registers);
-    (void)!hvif_system(HV_X_DUMP, (uint32_t)(s->partition.id & 0xffff) << 8 | vp); // the low bits are its index
+    snprintf(text, sizeof text, "VP %u stopped, %s (message 0x%08x): %s", (unsigned)vp, what,
+             (unsigned)message, registers);
+    (void)!hvif_system(HV_X_DUMP,
+                       (uint32_t)(s->partition.id & 0xffff) << 8 | vp); // the low bits are its index
     set_exit(s, SYSTEM_EXIT_UNEXPECTED, triple ? SYSTEM_CAUSE_TRIPLE_FAULT : SYSTEM_CAUSE_VP_FAILURE, text);
     stop_now(s, false);
 }

@@ -12,14 +12,13 @@
 #include <gen/openapi.h>
 
 struct route {
-    unsigned method;
     const char *path;
-    unsigned role;
     void (*handle)(struct http_request *r);
+    unsigned method, role;
 };
 
 static struct route routes[] = {
-#define ROUTE(method, path, role, handler) {method, path, role, api_##handler},
+#define ROUTE(method, path, role, handler) {path, api_##handler, method, role},
     API_ROUTES(ROUTE)
 #undef ROUTE
 };
@@ -42,9 +41,12 @@ enum http_auth_result api_authenticate(void *arg, struct http_request *r, struct
     (void)arg;
     http_peer(r, &peer);
     switch (auth_check(http_header(r, "Authorization"), peer.ip, peer.ip_len, &who)) {
-    case AUTH_OK: break;
-    case AUTH_REFUSED: return HTTP_AUTH_REQUIRED;
-    case AUTH_LIMITED: return HTTP_AUTH_LIMITED;
+    case AUTH_OK:
+        break;
+    case AUTH_REFUSED:
+        return HTTP_AUTH_REQUIRED;
+    case AUTH_LIMITED:
+        return HTTP_AUTH_LIMITED;
     }
     snprintf(id->name, sizeof id->name, "%s", who.name);
     id->roles = who.roles;
@@ -54,11 +56,16 @@ enum http_auth_result api_authenticate(void *arg, struct http_request *r, struct
 static const char *method_name(enum http_method method)
 {
     switch (method) {
-    case HTTP_M_GET: return "GET";
-    case HTTP_M_POST: return "POST";
-    case HTTP_M_PUT: return "PUT";
-    case HTTP_M_DELETE: return "DELETE";
-    default: return "?";
+    case HTTP_M_GET:
+        return "GET";
+    case HTTP_M_POST:
+        return "POST";
+    case HTTP_M_PUT:
+        return "PUT";
+    case HTTP_M_DELETE:
+        return "DELETE";
+    default:
+        return "?";
     }
 }
 
@@ -134,7 +141,8 @@ void api_fail_problems(struct http_request *r, const struct schema_problems *pro
 
 // --- parameters ---
 
-bool api_query_uint(struct http_request *r, const char *name, uint64_t otherwise, uint64_t max, uint64_t *value)
+bool api_query_uint(struct http_request *r, const char *name, uint64_t otherwise, uint64_t max,
+                    uint64_t *value)
 {
     const char *text = http_query(r, name);
     char message[128];

@@ -43,7 +43,8 @@ static void pump_out(struct session *s)
         size_t space = ws_send_space(s->ws);
         size_t n = space < 128 ? 0 : console_read(s->console, &from, chunk, MIN(space - 96, CHUNK), &lost);
 
-        if (n == 0 || (lost > 0 && s->sequence > 0 && !send_lost(s, lost)) || !ws_send(s->ws, WS_BINARY, chunk, n)) {
+        if (n == 0 || (lost > 0 && s->sequence > 0 && !send_lost(s, lost)) ||
+            !ws_send(s->ws, WS_BINARY, chunk, n)) {
             break;
         }
         s->sequence = from;

@@ -38,7 +38,8 @@ static void create_from(struct http_request *r, const cJSON *root)
     struct system *s;
 
     if (root == NULL) {
-        schema_problem_add(&problems, HR_HCS_E_INVALID_JSON, "$", NULL, "a ComputeSystem document", "send it as body");
+        schema_problem_add(&problems, HR_HCS_E_INVALID_JSON, "$", NULL, "a ComputeSystem document",
+                           "send it as body");
         api_fail_problems(r, &problems);
         return;
     }

@@ -98,7 +98,10 @@ void api_image_delete(struct http_request *r)
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static bool parse_digest(const char *text, uint8_t out[IMAGE_SHA256_SIZE])
@@ -173,7 +176,8 @@ void api_image_put(struct http_request *r)
         api_fail(r, HR_E_INVALIDARG, "header X-Content-SHA256: expected 64 hexadecimal digits");
         return;
     }
-    if (image_upload_begin(http_param(r, "name"), length > 0 ? (uint64_t)length : 0, &u->up, &error) != CORE_OK) {
+    if (image_upload_begin(http_param(r, "name"), length > 0 ? (uint64_t)length : 0, &u->up, &error) !=
+        CORE_OK) {
         fail(r, &error);
         return;
     }

@@ -123,7 +123,8 @@ void api_events(struct http_request *r)
     uint64_t from, timeout_ms;
 
     if (!api_query_uint(r, "from", 0, UINT64_MAX >> 1, &from) ||
-        !api_query_uint(r, "timeoutMs", 0, API_WAIT_MAX_MS, &timeout_ms) || (wait = api_wait_new(r)) == NULL) {
+        !api_query_uint(r, "timeoutMs", 0, API_WAIT_MAX_MS, &timeout_ms) ||
+        (wait = api_wait_new(r)) == NULL) {
         return;
     }
     wait->ready = events_ready;
@@ -255,8 +256,8 @@ struct metrics {
 
 static void metric(struct metrics *m, const char *name, const char *type, uint64_t value)
 {
-    int n = snprintf(m->text + m->length, sizeof m->text - m->length, "# TYPE keelson_%s %s\nkeelson_%s %llu\n", name,
-                     type, name, (unsigned long long)value);
+    int n = snprintf(m->text + m->length, sizeof m->text - m->length,
+                     "# TYPE keelson_%s %s\nkeelson_%s %llu\n", name, type, name, (unsigned long long)value);
 
     m->length = MIN(m->length + (size_t)MAX(n, 0), sizeof m->text - 1);
 }

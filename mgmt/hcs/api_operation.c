@@ -6,7 +6,8 @@
 
 #include "mgmt/hcs/api_priv.h"
 
-void api_write_operation(struct json_writer *w, const char *key, const struct operation *op, hresult_t pending)
+void api_write_operation(struct json_writer *w, const char *key, const struct operation *op,
+                         hresult_t pending)
 {
     bool done = op->state == OPERATION_DONE;
     hresult_t hr = done ? hresult_of_operation(op) : pending;

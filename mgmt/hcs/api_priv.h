@@ -45,9 +45,9 @@ struct api_wait {
     bool (*ready)(const struct api_wait *wait);
     void (*answer)(const struct api_wait *wait); // answers the request; *wait is a copy
     void (*gone)(const struct api_wait *wait);   // releases `object`, after answer(); may be NULL
-    void *object;    // these two are the handler's
+    void *object;                                // these two are the handler's
     uint64_t number;
-    bool timed_out;  // asked once, or the time is up
+    bool timed_out; // asked once, or the time is up
     struct notify_list *list;
     struct notify notify;
     struct plat_timer timer;
@@ -57,6 +57,7 @@ struct api_wait *api_wait_new(struct http_request *r); // NULL: answered
 void api_wait_start(struct api_wait *wait, struct notify_list *list, uint64_t timeout_ms);
 
 // Writes an Operation; `pending` is the result of one that is not done.
-void api_write_operation(struct json_writer *w, const char *key, const struct operation *op, hresult_t pending);
+void api_write_operation(struct json_writer *w, const char *key, const struct operation *op,
+                         hresult_t pending);
 
 #endif

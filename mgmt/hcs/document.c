@@ -56,7 +56,8 @@ static void check_version(const cJSON *root, struct schema_problems *problems)
 {
     const cJSON *version = AT(root, "SchemaVersion");
 
-    if (number_or(AT(version, "Major"), 0) != SCHEMA_MAJOR || number_or(AT(version, "Minor"), 0) > SCHEMA_MINOR) {
+    if (number_or(AT(version, "Major"), 0) != SCHEMA_MAJOR ||
+        number_or(AT(version, "Minor"), 0) > SCHEMA_MINOR) {
         schema_problem_add(problems, HR_HCS_E_INVALID_JSON, "$.SchemaVersion", version,
                            "a schema version from 2.0 to 2.6", "write {\"Major\": 2, \"Minor\": 1}");
     }
@@ -70,8 +71,9 @@ static void check_kind(const cJSON *root, struct schema_problems *problems)
         schema_problem_add(problems, HR_HCS_E_INVALID_JSON, "$", NULL,
                            "exactly one of VirtualMachine, Container and HostedSystem", "add VirtualMachine");
     } else if (AT(root, "VirtualMachine", "Chipset", "LinuxKernelDirect") == NULL) {
-        schema_problem_add(problems, HR_HCS_E_INVALID_JSON, "$.VirtualMachine.Chipset.LinuxKernelDirect", NULL,
-                           "what to boot", "add LinuxKernelDirect with KernelFilePath, the name of an image");
+        schema_problem_add(problems, HR_HCS_E_INVALID_JSON, "$.VirtualMachine.Chipset.LinuxKernelDirect",
+                           NULL, "what to boot",
+                           "add LinuxKernelDirect with KernelFilePath, the name of an image");
     }
 }
 
@@ -90,16 +92,17 @@ static void check_processor(const cJSON *processor, struct schema_problems *prob
     const cJSON *reservation = AT(processor, "Reservation");
 
     if (number_or(reservation, 0) > number_or(AT(processor, "Limit"), LIMIT_FULL)) {
-        schema_problem_add(problems, HR_E_INVALIDARG, "$.VirtualMachine.ComputeTopology.Processor.Reservation",
-                           reservation, "a reservation not above Limit", "lower it or raise Limit");
+        schema_problem_add(problems, HR_E_INVALIDARG,
+                           "$.VirtualMachine.ComputeTopology.Processor.Reservation", reservation,
+                           "a reservation not above Limit", "lower it or raise Limit");
     }
 }
 
 static void check_memory(const cJSON *size, struct schema_problems *problems)
 {
     if (number_or(size, 0) % (PARTITION_MEMORY_UNIT >> 20) != 0) {
-        schema_problem_add(problems, HR_E_INVALIDARG, "$.VirtualMachine.ComputeTopology.Memory.SizeInMB", size,
-                           "an even number of megabytes", "memory is given in units of 2 MB");
+        schema_problem_add(problems, HR_E_INVALIDARG, "$.VirtualMachine.ComputeTopology.Memory.SizeInMB",
+                           size, "an even number of megabytes", "memory is given in units of 2 MB");
     }
 }
 
@@ -108,11 +111,13 @@ static void check_lengths(const cJSON *root, struct schema_problems *problems)
     const cJSON *cmdline = AT(root, "VirtualMachine", "Chipset", "LinuxKernelDirect", "KernelCmdLine");
 
     if (strlen(string_or(AT(root, "Owner"), "")) > SYSTEM_OWNER_MAX) {
-        schema_problem_add(problems, HR_E_INVALIDARG, "$.Owner", AT(root, "Owner"), "at most 128 bytes", "shorten it");
+        schema_problem_add(problems, HR_E_INVALIDARG, "$.Owner", AT(root, "Owner"), "at most 128 bytes",
+                           "shorten it");
     }
     if (strlen(string_or(cmdline, "")) > SYSTEM_CMDLINE_MAX) {
-        schema_problem_add(problems, HR_E_INVALIDARG, "$.VirtualMachine.Chipset.LinuxKernelDirect.KernelCmdLine",
-                           cmdline, "at most 2047 bytes", "shorten it");
+        schema_problem_add(problems, HR_E_INVALIDARG,
+                           "$.VirtualMachine.Chipset.LinuxKernelDirect.KernelCmdLine", cmdline,
+                           "at most 2047 bytes", "shorten it");
     }
 }
 
@@ -183,8 +188,9 @@ static bool listed(const cJSON *array, const char *value)
 
 bool document_query_matches(const cJSON *root, const struct system *s)
 {
-    return root == NULL || (listed(AT(root, "Ids"), s->id) && listed(AT(root, "Names"), s->id) &&
-                            listed(AT(root, "Types"), "VirtualMachine") && listed(AT(root, "Owners"), s->owner));
+    return root == NULL ||
+           (listed(AT(root, "Ids"), s->id) && listed(AT(root, "Names"), s->id) &&
+            listed(AT(root, "Types"), "VirtualMachine") && listed(AT(root, "Owners"), s->owner));
 }
 
 bool document_query_properties(const cJSON *root, unsigned *set, struct schema_problems *problems)
@@ -292,7 +298,8 @@ void document_write_properties(struct json_writer *w, const char *key, const str
 
 // --- exit status ---
 
-static void write_worker_exit(struct json_writer *w, const char *type, const char *detail, const char *initiator)
+static void write_worker_exit(struct json_writer *w, const char *type, const char *detail,
+                              const char *initiator)
 {
     json_open(w, "WorkerExit", '{');
     json_uint(w, "ExitCode", 0);
@@ -307,18 +314,29 @@ static void write_attribution(struct json_writer *w, const struct system *s)
     json_open(w, "Attribution", '[');
     json_open(w, NULL, '{');
     switch (s->cause) {
-    case SYSTEM_CAUSE_NONE: break;
-    case SYSTEM_CAUSE_POWER_OFF: write_worker_exit(w, "Stopped", "PowerOff", "GuestOS"); break;
-    case SYSTEM_CAUSE_RESET: write_worker_exit(w, "StoppedOnReset", "Reset", "GuestOS"); break;
+    case SYSTEM_CAUSE_NONE:
+        break;
+    case SYSTEM_CAUSE_POWER_OFF:
+        write_worker_exit(w, "Stopped", "PowerOff", "GuestOS");
+        break;
+    case SYSTEM_CAUSE_RESET:
+        write_worker_exit(w, "StoppedOnReset", "Reset", "GuestOS");
+        break;
     case SYSTEM_CAUSE_TERMINATED:
         json_open(w, "SystemExit", '{');
         json_string(w, "Detail", "Terminate");
         json_string(w, "Initiator", "Client");
         json_close(w, '}');
         break;
-    case SYSTEM_CAUSE_TRIPLE_FAULT: write_worker_exit(w, "UnexpectedStop", "TripleFault", "GuestOS"); break;
-    case SYSTEM_CAUSE_VP_FAILURE: write_worker_exit(w, "UnrecoverableError", "DeviceFatalError", "Internal"); break;
-    case SYSTEM_CAUSE_RESET_FAILED: write_worker_exit(w, "ResetFailed", "ResetStartFailure", "Internal"); break;
+    case SYSTEM_CAUSE_TRIPLE_FAULT:
+        write_worker_exit(w, "UnexpectedStop", "TripleFault", "GuestOS");
+        break;
+    case SYSTEM_CAUSE_VP_FAILURE:
+        write_worker_exit(w, "UnrecoverableError", "DeviceFatalError", "Internal");
+        break;
+    case SYSTEM_CAUSE_RESET_FAILED:
+        write_worker_exit(w, "ResetFailed", "ResetStartFailure", "Internal");
+        break;
     }
     json_close(w, '}');
     json_close(w, ']');
@@ -328,9 +346,12 @@ static hresult_t exit_status(const struct system *s)
 {
     switch (s->exit) {
     case SYSTEM_EXIT_NONE:
-    case SYSTEM_EXIT_GRACEFUL: return HR_S_OK;
-    case SYSTEM_EXIT_FORCED: return HR_HCS_E_TERMINATED;
-    case SYSTEM_EXIT_UNEXPECTED: return HR_HCS_E_UNEXPECTED_EXIT;
+    case SYSTEM_EXIT_GRACEFUL:
+        return HR_S_OK;
+    case SYSTEM_EXIT_FORCED:
+        return HR_HCS_E_TERMINATED;
+    case SYSTEM_EXIT_UNEXPECTED:
+        return HR_HCS_E_UNEXPECTED_EXIT;
     }
     return HR_E_UNEXPECTED;
 }

@@ -8,11 +8,12 @@
 
 // Reads text as a document of `type` and checks it. On success *doc must be freed. On failure *problems
 // holds at least one problem.
-MUST_CHECK bool document_read(enum hcs_type_id type, const char *text, size_t length, struct json_document *doc,
-                              struct schema_problems *problems);
+MUST_CHECK bool document_read(enum hcs_type_id type, const char *text, size_t length,
+                              struct json_document *doc, struct schema_problems *problems);
 
 // Decodes a checked ComputeSystem document. Strings in *cfg belong to `root`.
-MUST_CHECK bool document_decode_system(const cJSON *root, struct system_config *cfg, struct schema_problems *problems);
+MUST_CHECK bool document_decode_system(const cJSON *root, struct system_config *cfg,
+                                       struct schema_problems *problems);
 
 // Does a system match a checked SystemQuery? root NULL matches all.
 bool document_query_matches(const cJSON *root, const struct system *s);

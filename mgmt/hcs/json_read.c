@@ -140,7 +140,11 @@ static bool scan_escape(struct scan *s)
 // Bytes of the UTF-8 sequence at p (RFC 3629), 0 if it is none or cut off.
 static size_t utf8_sequence(const uint8_t *p, size_t left)
 {
-    size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] <= 0xdf ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 0;
+    size_t n = p[0] < 0x80                    ? 1
+               : p[0] >= 0xc2 && p[0] <= 0xdf ? 2
+               : (p[0] & 0xf0) == 0xe0        ? 3
+               : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
+                                              : 0;
 
     if (n == 0 || n > left) {
         return 0;
@@ -238,13 +242,15 @@ static bool check_tree(const cJSON *node, struct json_error *error)
 
     for (const cJSON *c = node->child; c != NULL; c = c->next) {
         if (++members > JSON_MEMBERS_MAX) {
-            snprintf(error->text, sizeof error->text, "an object or array has more than %u members", JSON_MEMBERS_MAX);
+            snprintf(error->text, sizeof error->text, "an object or array has more than %u members",
+                     JSON_MEMBERS_MAX);
             return false;
         }
     }
     twice = cJSON_IsObject(node) ? duplicate_member(node) : NULL;
     if (twice != NULL) {
-        snprintf(error->text, sizeof error->text, "property \"%.80s\" occurs twice in one object", twice->string);
+        snprintf(error->text, sizeof error->text, "property \"%.80s\" occurs twice in one object",
+                 twice->string);
         return false;
     }
     for (const cJSON *c = node->child; c != NULL; c = c->next) {

@@ -30,7 +30,8 @@ struct json_error {
 
 // Parses `length` bytes, behind which there must be a NUL. On success the document must be freed. On failure *error says why and where and
 // *out needs no freeing.
-MUST_CHECK bool json_read(const char *text, size_t length, struct json_document *out, struct json_error *error);
+MUST_CHECK bool json_read(const char *text, size_t length, struct json_document *out,
+                          struct json_error *error);
 void json_document_free(struct json_document *doc);
 
 #endif

@@ -4,8 +4,9 @@
 
 const char *hresult_name(hresult_t hr)
 {
-#define NAME(name, text, status) \
-    case HR_##name: return #name;
+#define NAME(name, text, status)                                                                             \
+    case HR_##name:                                                                                          \
+        return #name;
     switch (hr) {
         HRESULT_TABLE(NAME)
     }
@@ -15,8 +16,9 @@ const char *hresult_name(hresult_t hr)
 
 const char *hresult_text(hresult_t hr)
 {
-#define TEXT(name, text, status) \
-    case HR_##name: return text;
+#define TEXT(name, text, status)                                                                             \
+    case HR_##name:                                                                                          \
+        return text;
     switch (hr) {
         HRESULT_TABLE(TEXT)
     }
@@ -26,8 +28,9 @@ const char *hresult_text(hresult_t hr)
 
 int hresult_http_status(hresult_t hr)
 {
-#define STATUS(name, text, status) \
-    case HR_##name: return status;
+#define STATUS(name, text, status)                                                                           \
+    case HR_##name:                                                                                          \
+        return status;
     switch (hr) {
         HRESULT_TABLE(STATUS)
     }
@@ -38,24 +41,42 @@ int hresult_http_status(hresult_t hr)
 hresult_t hresult_of(enum core_status status)
 {
     switch (status) {
-    case CORE_OK: return HR_S_OK;
-    case CORE_NOT_FOUND: return HR_HCS_E_SYSTEM_NOT_FOUND;
-    case CORE_EXISTS: return HR_HCS_E_SYSTEM_ALREADY_EXISTS;
-    case CORE_INVALID_STATE: return HR_HCS_E_INVALID_STATE;
-    case CORE_ALREADY_STOPPED: return HR_HCS_E_SYSTEM_ALREADY_STOPPED;
-    case CORE_INVALID: return HR_E_INVALIDARG;
-    case CORE_LIMIT: return HR_E_NO_SYSTEM_RESOURCES;
-    case CORE_NO_MEMORY: return HR_E_OUTOFMEMORY;
-    case CORE_NO_HEAP: return HR_E_OUTOFMEMORY;
-    case CORE_IN_USE: return HR_E_BUSY;
-    case CORE_MISMATCH: return HR_E_CRC;
-    case CORE_NO_IMAGE: return HR_E_FILE_NOT_FOUND;
-    case CORE_BAD_IMAGE: return HR_E_BAD_FORMAT;
-    case CORE_HYPERVISOR: return HR_E_FAIL;
-    case CORE_TERMINATED: return HR_HCS_E_TERMINATED;
-    case CORE_UNEXPECTED_EXIT: return HR_HCS_E_UNEXPECTED_EXIT;
-    case CORE_TIMEOUT: return HR_HCS_E_OPERATION_TIMEOUT;
-    case CORE_STATUS_COUNT: break;
+    case CORE_OK:
+        return HR_S_OK;
+    case CORE_NOT_FOUND:
+        return HR_HCS_E_SYSTEM_NOT_FOUND;
+    case CORE_EXISTS:
+        return HR_HCS_E_SYSTEM_ALREADY_EXISTS;
+    case CORE_INVALID_STATE:
+        return HR_HCS_E_INVALID_STATE;
+    case CORE_ALREADY_STOPPED:
+        return HR_HCS_E_SYSTEM_ALREADY_STOPPED;
+    case CORE_INVALID:
+        return HR_E_INVALIDARG;
+    case CORE_LIMIT:
+        return HR_E_NO_SYSTEM_RESOURCES;
+    case CORE_NO_MEMORY:
+        return HR_E_OUTOFMEMORY;
+    case CORE_NO_HEAP:
+        return HR_E_OUTOFMEMORY;
+    case CORE_IN_USE:
+        return HR_E_BUSY;
+    case CORE_MISMATCH:
+        return HR_E_CRC;
+    case CORE_NO_IMAGE:
+        return HR_E_FILE_NOT_FOUND;
+    case CORE_BAD_IMAGE:
+        return HR_E_BAD_FORMAT;
+    case CORE_HYPERVISOR:
+        return HR_E_FAIL;
+    case CORE_TERMINATED:
+        return HR_HCS_E_TERMINATED;
+    case CORE_UNEXPECTED_EXIT:
+        return HR_HCS_E_UNEXPECTED_EXIT;
+    case CORE_TIMEOUT:
+        return HR_HCS_E_OPERATION_TIMEOUT;
+    case CORE_STATUS_COUNT:
+        break;
     }
     return HR_E_UNEXPECTED;
 }

@@ -34,7 +34,10 @@ static void value_text(const cJSON *value, char *buf, size_t cap)
     } else if (cJSON_IsBool(value)) {
         snprintf(buf, cap, "%s", cJSON_IsTrue(value) ? "true" : "false");
     } else {
-        snprintf(buf, cap, "%s", cJSON_IsNull(value) ? "null" : cJSON_IsArray(value) ? "an array" : "an object");
+        snprintf(buf, cap, "%s",
+                 cJSON_IsNull(value)    ? "null"
+                 : cJSON_IsArray(value) ? "an array"
+                                        : "an object");
     }
 }
 
@@ -80,7 +83,8 @@ hresult_t schema_problems_write(const struct schema_problems *problems, struct j
     return problems->list[0].hr;
 }
 
-static void problem(struct walk *w, hresult_t hr, const cJSON *value, const char *expected, const char *remedy)
+static void problem(struct walk *w, hresult_t hr, const cJSON *value, const char *expected,
+                    const char *remedy)
 {
     schema_problem_add(w->out, hr, w->path, value, expected, remedy);
 }
@@ -115,7 +119,8 @@ static void check_integer(struct walk *w, const struct hcs_property *p, const cJ
 {
     char expected[80];
 
-    snprintf(expected, sizeof expected, "an integer from %lld to %lld", (long long)p->low, (long long)p->high);
+    snprintf(expected, sizeof expected, "an integer from %lld to %lld", (long long)p->low,
+             (long long)p->high);
     if (!cJSON_IsNumber(value)) {
         problem(w, HR_HCS_E_INVALID_JSON, value, expected, "write the number without quotes");
     } else if (value->valuedouble != trunc(value->valuedouble)) {
@@ -135,7 +140,8 @@ static void check_enum(struct walk *w, const struct hcs_property *p, const cJSON
             return;
         }
         if (n < sizeof expected) {
-            n += (size_t)snprintf(expected + n, sizeof expected - n, "%s \"%s\"", name == p->names ? "" : ",", *name);
+            n += (size_t)snprintf(expected + n, sizeof expected - n, "%s \"%s\"", name == p->names ? "" : ",",
+                                  *name);
         }
     }
     problem(w, HR_HCS_E_INVALID_JSON, value, expected, "write one of these names exactly");
@@ -156,9 +162,15 @@ static bool is_guid(const char *s)
 static void check_one(struct walk *w, const struct hcs_property *p, const cJSON *value)
 {
     switch (p->kind) {
-    case HCS_KIND_OBJECT: check_object(w, &hcs_types[p->type], value); return;
-    case HCS_KIND_ENUM: check_enum(w, p, value); return;
-    case HCS_KIND_INTEGER: check_integer(w, p, value); return;
+    case HCS_KIND_OBJECT:
+        check_object(w, &hcs_types[p->type], value);
+        return;
+    case HCS_KIND_ENUM:
+        check_enum(w, p, value);
+        return;
+    case HCS_KIND_INTEGER:
+        check_integer(w, p, value);
+        return;
     case HCS_KIND_STRING:
         if (!cJSON_IsString(value)) {
             problem(w, HR_HCS_E_INVALID_JSON, value, "a string", "write the value in quotes");
@@ -171,10 +183,12 @@ static void check_one(struct walk *w, const struct hcs_property *p, const cJSON 
         return;
     case HCS_KIND_GUID:
         if (!cJSON_IsString(value) || !is_guid(value->valuestring)) {
-            problem(w, HR_HCS_E_INVALID_JSON, value, "a GUID", "write it as \"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx\"");
+            problem(w, HR_HCS_E_INVALID_JSON, value, "a GUID",
+                    "write it as \"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx\"");
         }
         return;
-    default: return; // HCS_KIND_ANY
+    default:
+        return; // HCS_KIND_ANY
     }
 }
 
@@ -214,9 +228,14 @@ static void check_map(struct walk *w, const struct hcs_property *p, const cJSON 
 static void check_value(struct walk *w, const struct hcs_property *p, const cJSON *value)
 {
     switch (p->shape) {
-    case HCS_SHAPE_ARRAY: check_array(w, p, value); return;
-    case HCS_SHAPE_MAP: check_map(w, p, value); return;
-    default: check_one(w, p, value);
+    case HCS_SHAPE_ARRAY:
+        check_array(w, p, value);
+        return;
+    case HCS_SHAPE_MAP:
+        check_map(w, p, value);
+        return;
+    default:
+        check_one(w, p, value);
     }
 }
 
@@ -239,7 +258,8 @@ static void unknown_property(struct walk *w, const struct hcs_type *type, const 
     snprintf(expected, sizeof expected, "a property of %s", type->name);
     for (uint16_t i = 0; i < type->property_count; i++) {
         if (strcasecmp(type->properties[i].name, value->string) == 0) {
-            snprintf(remedy, sizeof remedy, "names are case-sensitive: write \"%s\"", type->properties[i].name);
+            snprintf(remedy, sizeof remedy, "names are case-sensitive: write \"%s\"",
+                     type->properties[i].name);
         }
     }
     problem(w, HR_HCS_E_INVALID_JSON, value, expected, remedy);
@@ -255,8 +275,8 @@ static void check_support(struct walk *w, const struct hcs_property *p, const cJ
     } else if (p->support == HCS_SUPPORT_NO) {
         char expected[96];
 
-        snprintf(expected, sizeof expected, "nothing: %s is valid (schema 2.%u) but not implemented here", p->name,
-                 p->since_minor);
+        snprintf(expected, sizeof expected, "nothing: %s is valid (schema 2.%u) but not implemented here",
+                 p->name, p->since_minor);
         problem(w, HR_E_NOTIMPL, value, expected, "remove it");
     }
 }
@@ -284,7 +304,8 @@ static void check_required(struct walk *w, const struct hcs_type *type, const cJ
     for (uint16_t i = 0; i < type->property_count; i++) {
         const struct hcs_property *p = &type->properties[i];
 
-        if (p->required && w->ignore_support == 0 && cJSON_GetObjectItemCaseSensitive(value, p->name) == NULL) {
+        if (p->required && w->ignore_support == 0 &&
+            cJSON_GetObjectItemCaseSensitive(value, p->name) == NULL) {
             size_t old = path_push(w, ".", p->name, "");
 
             problem(w, HR_HCS_E_INVALID_JSON, NULL, "a value: this property is required", "add it");

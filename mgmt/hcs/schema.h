@@ -37,11 +37,11 @@ struct hcs_property {
     const char *name;
     uint8_t kind, shape, support; // enums above
     uint8_t required;
-    uint8_t since_minor;     // schema version 2.N that introduced it
-    uint16_t type;           // enum hcs_type_id, for HCS_KIND_OBJECT
-    int64_t low, high;       // for HCS_KIND_INTEGER
+    uint8_t since_minor;      // schema version 2.N that introduced it
+    uint16_t type;            // enum hcs_type_id, for HCS_KIND_OBJECT
+    int64_t low, high;        // for HCS_KIND_INTEGER
     const char *const *names; // for HCS_KIND_ENUM, NULL-terminated
-    const char *note;        // why it is unavailable
+    const char *note;         // why it is unavailable
 };
 
 struct hcs_type {

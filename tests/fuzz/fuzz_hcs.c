@@ -57,7 +57,8 @@ static void try_type(enum hcs_type_id type, const char *text, size_t size)
         } else {
             check_error(&problems);
         }
-    } else if (type == HCS_TYPE_System_PropertyQuery && !document_query_properties(doc.root, &set, &problems)) {
+    } else if (type == HCS_TYPE_System_PropertyQuery &&
+               !document_query_properties(doc.root, &set, &problems)) {
         check_error(&problems);
     }
     json_document_free(&doc);

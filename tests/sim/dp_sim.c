@@ -69,7 +69,8 @@ static void attach(struct dp_vm *vm)
 
         vm->vp[i].regs->version = 1;
         if (vm->vp[i].msg->header.type != 0 || sim_hv_vp_runs(vm->partition, i) ||
-            !sim_hv_register(vm->partition, i, HV_REG_X_INTERCEPT_COOKIE, &cookie) || cookie != DP_COOKIE(vm, i)) {
+            !sim_hv_register(vm->partition, i, HV_REG_X_INTERCEPT_COOKIE, &cookie) ||
+            cookie != DP_COOKIE(vm, i)) {
             fprintf(stderr, "dp_sim: VP %u is not ready to be served\n", (unsigned)i);
             abort();
         }

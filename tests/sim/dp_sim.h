@@ -10,10 +10,10 @@
 
 #include "mgmt/dataplane/dp.h"
 
-void dp_sim_init(void);                 // adds the event-loop source; once
-size_t dp_sim_attached(void);           // guests attached now
-void dp_sim_block(bool full);           // dp_send() answers false, as with a full ring
-void dp_sim_hold_detach(bool hold);     // DP_EV_DETACHED is not answered yet
+void dp_sim_init(void);             // adds the event-loop source; once
+size_t dp_sim_attached(void);       // guests attached now
+void dp_sim_block(bool full);       // dp_send() answers false, as with a full ring
+void dp_sim_hold_detach(bool hold); // DP_EV_DETACHED is not answered yet
 void dp_sim_emit(struct dp_vm *vm, enum dp_event_type type, uint32_t arg, uint32_t code);
 
 #endif

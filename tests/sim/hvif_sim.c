@@ -49,7 +49,7 @@ static struct sim_partition *partitions;
 static struct pool own_pool;
 static size_t own_needed; // pages of own_pool that live partitions need
 static uint64_t last_id = 16;
-static uint8_t deposited[POOL_PAGES]; // per pool page
+static uint8_t deposited[POOL_PAGES];                  // per pool page
 static uint16_t map_counts[POOL_PAGES / PAGES_PER_2M]; // per 2 MiB chunk of the pool
 static uint64_t calls, fail_first, fail_last;
 static hv_status_t fail_status;
@@ -58,12 +58,12 @@ static size_t need_create = 2, need_initialize = 8, need_vp = 7, need_map = 1;
 static bool no_huge;
 static uint32_t last_action;
 
-#define CHECK(x) \
-    do { \
-        if (!(x)) { \
-            fprintf(stderr, "hvif_sim: %s:%d: %s\n", __func__, __LINE__, #x); \
-            abort(); \
-        } \
+#define CHECK(x)                                                                                             \
+    do {                                                                                                     \
+        if (!(x)) {                                                                                          \
+            fprintf(stderr, "hvif_sim: %s:%d: %s\n", __func__, __LINE__, #x);                                \
+            abort();                                                                                         \
+        }                                                                                                    \
     } while (0)
 
 // --- planted failures ---
@@ -81,12 +81,12 @@ static bool planted(const char *name, hv_status_t *status)
     return true;
 }
 
-#define ENTER(name) \
-    do { \
-        hv_status_t planted_status; \
-        if (planted(name, &planted_status)) { \
-            return planted_status; \
-        } \
+#define ENTER(name)                                                                                          \
+    do {                                                                                                     \
+        hv_status_t planted_status;                                                                          \
+        if (planted(name, &planted_status)) {                                                                \
+            return planted_status;                                                                           \
+        }                                                                                                    \
     } while (0)
 
 void sim_hv_fail(uint64_t n, hv_status_t status, uint64_t times)
@@ -176,21 +176,21 @@ static struct sim_partition *find(uint64_t id)
     return NULL;
 }
 
-#define FIND_ACTIVE(p, id) \
-    struct sim_partition *p = find(id); \
-    if (p == NULL) { \
-        return HV_STATUS_INVALID_PARTITION_ID; \
-    } \
-    if (p->state != ACTIVE) { \
-        return HV_STATUS_INVALID_PARTITION_STATE; \
+#define FIND_ACTIVE(p, id)                                                                                   \
+    struct sim_partition *p = find(id);                                                                      \
+    if (p == NULL) {                                                                                         \
+        return HV_STATUS_INVALID_PARTITION_ID;                                                               \
+    }                                                                                                        \
+    if (p->state != ACTIVE) {                                                                                \
+        return HV_STATUS_INVALID_PARTITION_STATE;                                                            \
     }
 
-#define FIND_VP(p, v, id, index) \
-    FIND_ACTIVE(p, id) \
-    struct sim_vp *v; \
-    if ((index) >= HV_MAX_VPS_PER_PARTITION || !p->vp[index].exists) { \
-        return HV_STATUS_INVALID_VP_INDEX; \
-    } \
+#define FIND_VP(p, v, id, index)                                                                             \
+    FIND_ACTIVE(p, id)                                                                                       \
+    struct sim_vp *v;                                                                                        \
+    if ((index) >= HV_MAX_VPS_PER_PARTITION || !p->vp[index].exists) {                                       \
+        return HV_STATUS_INVALID_VP_INDEX;                                                                   \
+    }                                                                                                        \
     v = &p->vp[index];
 
 hv_status_t hvif_create_partition(uint64_t *partition)
@@ -260,7 +260,8 @@ hv_status_t hvif_finalize_partition(uint64_t partition)
         return HV_STATUS_INVALID_PARTITION_STATE;
     }
     for (size_t i = 0; i < HV_MAX_VPS_PER_PARTITION; i++) {
-        CHECK(p->vp[i].state_page[0] == NULL && p->vp[i].state_page[1] == NULL); // the parent still has pointers
+        CHECK(p->vp[i].state_page[0] == NULL &&
+              p->vp[i].state_page[1] == NULL); // the parent still has pointers
         p->vp[i].exists = false;
     }
     drop_mappings(p);
@@ -313,10 +314,14 @@ hv_status_t hvif_next_child(uint64_t previous, uint64_t *next)
 static uint64_t *property(struct sim_partition *p, uint32_t code)
 {
     switch (code) {
-    case HV_PROP_CPU_WEIGHT: return &p->weight;
-    case HV_PROP_CPU_CAP: return &p->cap;
-    case HV_PROP_CPU_RESERVE: return &p->reserve;
-    default: return NULL;
+    case HV_PROP_CPU_WEIGHT:
+        return &p->weight;
+    case HV_PROP_CPU_CAP:
+        return &p->cap;
+    case HV_PROP_CPU_RESERVE:
+        return &p->reserve;
+    default:
+        return NULL;
     }
 }
 
@@ -375,7 +380,8 @@ hv_status_t hvif_deposit(uint64_t partition, const uint64_t *pages, size_t count
     for (; *done < count; (*done)++) {
         uint64_t page = pages[*done];
 
-        if (!page_in_range(page) || deposited[page_index(page)] || map_counts[page_index(page) / PAGES_PER_2M]) {
+        if (!page_in_range(page) || deposited[page_index(page)] ||
+            map_counts[page_index(page) / PAGES_PER_2M]) {
             return HV_STATUS_OPERATION_DENIED;
         }
         pool_push(pool, page);
@@ -442,7 +448,8 @@ static hv_status_t map_one(struct sim_partition *p, struct mapping m)
     return HV_STATUS_SUCCESS;
 }
 
-hv_status_t hvif_map(uint64_t partition, gpa_t target, gpa_t source, size_t count, uint32_t flags, size_t *done)
+hv_status_t hvif_map(uint64_t partition, gpa_t target, gpa_t source, size_t count, uint32_t flags,
+                     size_t *done)
 {
     uint64_t size = flags & HV_MAP_X_HUGE_PAGE ? PAGE_SIZE_1G : PAGE_SIZE_2M;
 
@@ -454,7 +461,8 @@ hv_status_t hvif_map(uint64_t partition, gpa_t target, gpa_t source, size_t coun
         return HV_STATUS_INVALID_PARAMETER;
     }
     for (; *done < count; (*done)++) {
-        hv_status_t status = map_one(p, (struct mapping){target.v + *done * size, source.v + *done * size, size});
+        hv_status_t status = map_one(
+            p, (struct mapping){target.v + *done * size, source.v + *done * size, size});
 
         if (status != HV_STATUS_SUCCESS) {
             return status;
@@ -561,7 +569,8 @@ hv_status_t hvif_get_registers(uint64_t partition, uint32_t vp, const uint32_t *
     return HV_STATUS_SUCCESS;
 }
 
-hv_status_t hvif_set_registers(uint64_t partition, uint32_t vp, const struct hv_register_assoc *regs, size_t count)
+hv_status_t hvif_set_registers(uint64_t partition, uint32_t vp, const struct hv_register_assoc *regs,
+                               size_t count)
 {
     ENTER("set_vp_registers");
     FIND_VP(p, v, partition, vp);

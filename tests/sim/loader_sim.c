@@ -27,7 +27,8 @@ bool linux_load_begin(struct linux_load *load, const struct linux_boot *boot)
     }
     for (uint64_t i = 0; i < boot->mem.low; i += 4096) { // memory must arrive zeroed
         if (boot->mem.ram[i] != 0) {
-            snprintf(load->error, sizeof load->error, "guest memory is not zero at 0x%llx", (unsigned long long)i);
+            snprintf(load->error, sizeof load->error, "guest memory is not zero at 0x%llx",
+                     (unsigned long long)i);
             return false;
         }
     }

@@ -39,7 +39,8 @@ static void test_image_content(void **state)
     }
     assert_int_equal(image_upload_begin("a.bin", 0, &up, &error), CORE_OK);
     for (size_t i = 0; i < sizeof content; i += 70001) { // pieces that cross chunks
-        assert_int_equal(image_upload_write(up, content + i, MIN(70001, sizeof content - i), &error), CORE_OK);
+        assert_int_equal(image_upload_write(up, content + i, MIN(70001, sizeof content - i), &error),
+                         CORE_OK);
     }
     assert_null(image_find("a.bin")); // not before it is whole
     assert_int_equal(image_upload_finish(up, NULL, &image, &error), CORE_OK);
@@ -84,8 +85,9 @@ static void test_image_digest(void **state)
 
 static void test_image_refusals(void **state)
 {
-    static const char *const names[] = {"", "-a", ".hidden", "a/b", "a b", "\xc3\xa4", "..",
-                                        "x1234567890123456789012345678901234567890123456789012345678901234"};
+    static const char *const names[] = {
+        "",    "-a",       ".hidden", "a/b",
+        "a b", "\xc3\xa4", "..",      "x1234567890123456789012345678901234567890123456789012345678901234"};
     struct image_upload *up, *second;
     struct core_error error;
 
@@ -305,7 +307,8 @@ static void basic(char *out, size_t cap, const char *user_and_secret)
 
     strcpy(out, "Basic ");
     assert_int_equal(mbedtls_base64_encode((uint8_t *)out + 6, cap - 6, &n, (const uint8_t *)user_and_secret,
-                                           strlen(user_and_secret)), 0);
+                                           strlen(user_and_secret)),
+                     0);
 }
 
 static void test_credentials(void **state)

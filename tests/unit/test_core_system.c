@@ -375,7 +375,8 @@ static void test_verbs_in_states(void **state)
         {SYSTEM_CREATED, CORE_OK, CORE_INVALID_STATE, CORE_INVALID_STATE, CORE_OK},
         {SYSTEM_RUNNING, CORE_INVALID_STATE, CORE_OK, CORE_INVALID_STATE, CORE_OK},
         {SYSTEM_PAUSED, CORE_INVALID_STATE, CORE_INVALID_STATE, CORE_OK, CORE_OK},
-        {SYSTEM_STOPPED, CORE_ALREADY_STOPPED, CORE_ALREADY_STOPPED, CORE_ALREADY_STOPPED, CORE_ALREADY_STOPPED},
+        {SYSTEM_STOPPED, CORE_ALREADY_STOPPED, CORE_ALREADY_STOPPED, CORE_ALREADY_STOPPED,
+         CORE_ALREADY_STOPPED},
     };
     struct core_error error;
 
@@ -396,15 +397,24 @@ static void test_verbs_in_states(void **state)
                 assert_int_equal(terminate(s), CORE_OK);
             }
             switch (verb) {
-            case 0: got = start(s), want = table[row].start; break;
-            case 1: got = system_pause(s, NULL, &error), want = table[row].pause; break;
-            case 2: got = system_resume(s, NULL, &error), want = table[row].resume; break;
-            case 3: got = terminate(s), want = table[row].terminate; break;
+            case 0:
+                got = start(s), want = table[row].start;
+                break;
+            case 1:
+                got = system_pause(s, NULL, &error), want = table[row].pause;
+                break;
+            case 2:
+                got = system_resume(s, NULL, &error), want = table[row].resume;
+                break;
+            case 3:
+                got = terminate(s), want = table[row].terminate;
+                break;
             }
             assert_int_equal(got, want);
             if (s->state != SYSTEM_STOPPED) {
-                assert_int_equal(system_create("verbs", &(struct system_config){.kernel = "kernel"}, &s, &error),
-                                 CORE_EXISTS);
+                assert_int_equal(
+                    system_create("verbs", &(struct system_config){.kernel = "kernel"}, &s, &error),
+                    CORE_EXISTS);
                 assert_int_equal(system_delete(s, &error), CORE_INVALID_STATE);
                 assert_int_equal(terminate(s), CORE_OK);
             }
@@ -421,11 +431,11 @@ static void test_create_refuses(void **state)
     struct system *s;
 
     (void)state;
-#define REFUSED(change, want) \
-    cfg = config(); \
-    change; \
-    assert_int_equal(system_create("x", &cfg, &s, &error), want); \
-    assert_int_equal(error.status, want); \
+#define REFUSED(change, want)                                                                                \
+    cfg = config();                                                                                          \
+    change;                                                                                                  \
+    assert_int_equal(system_create("x", &cfg, &s, &error), want);                                            \
+    assert_int_equal(error.status, want);                                                                    \
     assert_true(strlen(error.text) > 10);
     REFUSED(cfg.memory_bytes = 0, CORE_INVALID)
     REFUSED(cfg.memory_bytes = 33 * MB + 1, CORE_INVALID)

@@ -21,8 +21,8 @@
 #include "tests/sim/plat_host.h"
 #include "tests/sim/stream_mem.h"
 
-#define DOC \
-    "{\"Owner\":\"o\",\"SchemaVersion\":{\"Major\":2,\"Minor\":1},\"VirtualMachine\":{\"Chipset\":{" \
+#define DOC                                                                                                      \
+    "{\"Owner\":\"o\",\"SchemaVersion\":{\"Major\":2,\"Minor\":1},\"VirtualMachine\":{\"Chipset\":{"             \
     "\"LinuxKernelDirect\":{\"KernelFilePath\":\"kernel\"}},\"ComputeTopology\":{\"Memory\":{\"SizeInMB\":16}}," \
     "\"Devices\":{\"ComPorts\":{\"0\":{}}}}}"
 
@@ -52,8 +52,9 @@ static void request_on(struct mem_stream *m, const char *method, const char *pat
 {
     char head[1024];
 
-    snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: %zu\r\n%s\r\n",
-             method, path, authorization, strlen(body), headers);
+    snprintf(head, sizeof head,
+             "%s %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: %zu\r\n%s\r\n", method, path,
+             authorization, strlen(body), headers);
     mem_clear_output(m);
     mem_feed_text(m, head);
     mem_feed_text(m, body);
@@ -328,11 +329,13 @@ static void test_images(void **state)
     OK(404, "DELETE", "/v1/images/none", "");
     OK(400, "PUT", "/v1/images/-bad", "x");
     request_on(m, "PUT", "/v1/images/abc",
-               "X-Content-SHA256: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\r\n", "abc");
+               "X-Content-SHA256: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\r\n",
+               "abc");
     assert_int_equal(status_of(m), 201);
     assert_answer_has("\"Sha256\":\"ba7816bf");
     request_on(m, "PUT", "/v1/images/abc",
-               "X-Content-SHA256: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\r\n", "abd");
+               "X-Content-SHA256: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\r\n",
+               "abd");
     assert_int_equal(status_of(m), 422);
     request_on(m, "PUT", "/v1/images/abc", "X-Content-SHA256: ba78\r\n", "abc");
     assert_int_equal(status_of(m), 400);
@@ -372,10 +375,11 @@ static struct mem_stream *open_console(const char *path)
     struct mem_stream *m = dial();
     char head[512];
 
-    snprintf(head, sizeof head,
-             "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-             path, authorization);
+    snprintf(
+        head, sizeof head,
+        "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        path, authorization);
     mem_feed_text(m, head);
     plat_host_settle();
     return m;
@@ -406,7 +410,7 @@ static void test_console_socket(void **state)
     plat_host_settle();
     assert_true(output_has(m, "powering off"));
     assert_true(output_has(late, "the system has ended")); // close frame
-    OK(204, "DELETE", "/v1/hcs/systems/vm", ""); // while the sockets are still there
+    OK(204, "DELETE", "/v1/hcs/systems/vm", "");           // while the sockets are still there
     hang_up(m);
     hang_up(late);
 }
@@ -429,7 +433,8 @@ static void test_service(void **state)
     (void)state;
     OK(200, "GET", "/v1/hcs/service/properties", "");
     assert_answer_has("{\"Properties\":[{\"SupportedSchemaVersions\":[{\"Major\":2,\"Minor\":6}]}]}");
-    OK(200, "GET", "/v1/hcs/service/properties?query=%7B%22PropertyTypes%22%3A%5B%22ProcessorTopology%22%5D%7D", "");
+    OK(200, "GET",
+       "/v1/hcs/service/properties?query=%7B%22PropertyTypes%22%3A%5B%22ProcessorTopology%22%5D%7D", "");
     assert_answer_has("\"LogicalProcessorCount\":2");
 }
 

@@ -33,7 +33,8 @@ static const struct {
 } table[] = {
     {VM_OK, HR_S_OK, NULL},
     {WITH_TOP("\"Owner\":\"me\",\"ShouldTerminateOnLastHandleClosed\":true"), HR_S_OK, NULL},
-    {WITH_VM("\"StopOnReset\":true,\"Devices\":{\"ComPorts\":{\"0\":{\"NamedPipe\":\"\\\\\\\\.\\\\pipe\\\\x\"},\"1\":{}}}"),
+    {WITH_VM(
+         "\"StopOnReset\":true,\"Devices\":{\"ComPorts\":{\"0\":{\"NamedPipe\":\"\\\\\\\\.\\\\pipe\\\\x\"},\"1\":{}}}"),
      HR_S_OK, NULL},
     {WITH_CPU("\"Count\":8,\"Limit\":50000,\"Weight\":10000,\"Reservation\":50000"), HR_S_OK, NULL},
     {WITH_MEMORY("\"Backing\":\"Physical\",\"AllowOvercommit\":false"), HR_S_OK, NULL},
@@ -54,8 +55,8 @@ static const struct {
     {WITH_CPU("\"Count\":18446744073709551616"), HR_HCS_E_INVALID_JSON, "$ (line 1"},
     {WITH_CPU("\"Count\":9007199254740993"), HR_HCS_E_INVALID_JSON, "$ (line 1"},
     {WITH_CPU("\"Count\":1e999"), HR_E_INVALIDARG, P ".ComputeTopology.Processor.Count"},
-    {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", HR_HCS_E_INVALID_JSON,
-     "$ (line 1, column 33"},
+    {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+     HR_HCS_E_INVALID_JSON, "$ (line 1, column 33"},
     // properties that do not exist
     {WITH_TOP("\"owner\":\"me\""), HR_HCS_E_INVALID_JSON, "$.owner"},
     {WITH_VM("\"Devces\":{}"), HR_HCS_E_INVALID_JSON, P ".Devces"},
@@ -72,16 +73,20 @@ static const struct {
     {WITH_VM("\"Devices\":{\"ComPorts\":{\"0\":1}}"), HR_HCS_E_INVALID_JSON, P ".Devices.ComPorts[\"0\"]"},
     {WITH_VM("\"Devices\":{\"ComPorts\":{\"0\":{\"NamedPipe\":1}}}"), HR_HCS_E_INVALID_JSON,
      P ".Devices.ComPorts[\"0\"].NamedPipe"},
-    {WITH_MEMORY("\"BackingPageSize\":\"Huge\""), HR_HCS_E_INVALID_JSON, P ".ComputeTopology.Memory.BackingPageSize"},
+    {WITH_MEMORY("\"BackingPageSize\":\"Huge\""), HR_HCS_E_INVALID_JSON,
+     P ".ComputeTopology.Memory.BackingPageSize"},
     // out of range
     {WITH_CPU("\"Count\":0"), HR_E_INVALIDARG, P ".ComputeTopology.Processor.Count"},
     {WITH_CPU("\"Count\":9"), HR_E_INVALIDARG, P ".ComputeTopology.Processor.Count"},
     {WITH_CPU("\"Count\":-1"), HR_E_INVALIDARG, P ".ComputeTopology.Processor.Count"},
     {WITH_CPU("\"Weight\":0"), HR_E_INVALIDARG, P ".ComputeTopology.Processor.Weight"},
     {WITH_CPU("\"Limit\":100001"), HR_E_INVALIDARG, P ".ComputeTopology.Processor.Limit"},
-    {WITH_CPU("\"Limit\":1000,\"Reservation\":2000"), HR_E_INVALIDARG, P ".ComputeTopology.Processor.Reservation"},
-    {VM(BOOT ",\"ComputeTopology\":{\"Memory\":{\"SizeInMB\":0}}"), HR_E_INVALIDARG, P ".ComputeTopology.Memory.SizeInMB"},
-    {VM(BOOT ",\"ComputeTopology\":{\"Memory\":{\"SizeInMB\":63}}"), HR_E_INVALIDARG, P ".ComputeTopology.Memory.SizeInMB"},
+    {WITH_CPU("\"Limit\":1000,\"Reservation\":2000"), HR_E_INVALIDARG,
+     P ".ComputeTopology.Processor.Reservation"},
+    {VM(BOOT ",\"ComputeTopology\":{\"Memory\":{\"SizeInMB\":0}}"), HR_E_INVALIDARG,
+     P ".ComputeTopology.Memory.SizeInMB"},
+    {VM(BOOT ",\"ComputeTopology\":{\"Memory\":{\"SizeInMB\":63}}"), HR_E_INVALIDARG,
+     P ".ComputeTopology.Memory.SizeInMB"},
     {VM(BOOT ",\"ComputeTopology\":{\"Memory\":{\"SizeInMB\":9007199254740992}}"), HR_E_INVALIDARG,
      P ".ComputeTopology.Memory.SizeInMB"},
     {WITH_VM("\"Devices\":{\"ComPorts\":{\"2\":{}}}"), HR_E_INVALIDARG, P ".Devices.ComPorts"},
@@ -94,18 +99,19 @@ static const struct {
      P ".Chipset.LinuxKernelDirect.KernelFilePath"},
     {VM(BOOT ",\"ComputeTopology\":{}"), HR_HCS_E_INVALID_JSON, P ".ComputeTopology.Memory"},
     // versions
-    {"{\"SchemaVersion\":{\"Major\":1,\"Minor\":0},\"VirtualMachine\":{" BOOT "," TOPOLOGY "}}", HR_HCS_E_INVALID_JSON,
-     "$.SchemaVersion"},
-    {"{\"SchemaVersion\":{\"Major\":2,\"Minor\":7},\"VirtualMachine\":{" BOOT "," TOPOLOGY "}}", HR_HCS_E_INVALID_JSON,
-     "$.SchemaVersion"},
+    {"{\"SchemaVersion\":{\"Major\":1,\"Minor\":0},\"VirtualMachine\":{" BOOT "," TOPOLOGY "}}",
+     HR_HCS_E_INVALID_JSON, "$.SchemaVersion"},
+    {"{\"SchemaVersion\":{\"Major\":2,\"Minor\":7},\"VirtualMachine\":{" BOOT "," TOPOLOGY "}}",
+     HR_HCS_E_INVALID_JSON, "$.SchemaVersion"},
     // known but not here
     {WITH_VM("\"GuestState\":{\"GuestStateFilePath\":\"x\"}"), HR_E_NOTIMPL, P ".GuestState"},
-    {WITH_VM("\"Devices\":{\"Scsi\":{\"a\":{\"Attachments\":{\"0\":{\"Type\":\"VirtualDisk\"}}}}}"), HR_E_NOTIMPL,
-     P ".Devices.Scsi"},
-    {WITH_VM("\"Devices\":{\"Scsi\":{\"a\":{\"Attachments\":{\"0\":{\"Type\":\"Floppy\"}}}}}"), HR_HCS_E_INVALID_JSON,
-     P ".Devices.Scsi[\"a\"].Attachments[\"0\"].Type"},
-    {VM("\"Chipset\":{\"Uefi\":{}," "\"LinuxKernelDirect\":{\"KernelFilePath\":\"k\"}}," TOPOLOGY), HR_E_NOTIMPL,
-     P ".Chipset.Uefi"},
+    {WITH_VM("\"Devices\":{\"Scsi\":{\"a\":{\"Attachments\":{\"0\":{\"Type\":\"VirtualDisk\"}}}}}"),
+     HR_E_NOTIMPL, P ".Devices.Scsi"},
+    {WITH_VM("\"Devices\":{\"Scsi\":{\"a\":{\"Attachments\":{\"0\":{\"Type\":\"Floppy\"}}}}}"),
+     HR_HCS_E_INVALID_JSON, P ".Devices.Scsi[\"a\"].Attachments[\"0\"].Type"},
+    {VM("\"Chipset\":{\"Uefi\":{},"
+        "\"LinuxKernelDirect\":{\"KernelFilePath\":\"k\"}}," TOPOLOGY),
+     HR_E_NOTIMPL, P ".Chipset.Uefi"},
     {"{" VERSION ",\"Container\":{}}", HR_HCS_E_SERVICE_NOT_AVAILABLE, "$.Container"},
     {"{" VERSION ",\"Container\":{\"GuestOs\":7}}", HR_HCS_E_INVALID_JSON, "$.Container.GuestOs"},
 };
@@ -217,7 +223,8 @@ static void test_many_problems_are_bounded(void **state)
 
 static void test_writer(void **state)
 {
-    static const uint8_t uuid[16] = {0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0x4d, 0xef, 0x81, 1, 2, 3, 4, 5, 6, 7};
+    static const uint8_t uuid[16] = {0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0x4d, 0xef,
+                                     0x81, 1,    2,    3,    4,    5,    6,    7};
     struct json_writer w = {0};
     struct json_document doc;
     struct json_error error;
@@ -236,9 +243,10 @@ static void test_writer(void **state)
     json_uint(&w, NULL, 1);
     json_close(&w, ']');
     json_close(&w, '}');
-    assert_string_equal(w.text, "{\"s\":\"a\\\"b\\\\c\\u000a\\u007f\xc3\xa4\xef\xbf\xbd\",\"u\":18446744073709551615,"
-                                "\"i\":-5,\"b\":true,\"t\":\"2026-01-01T00:00:00.123Z\",\"t0\":null,"
-                                "\"g\":\"12345678-9abc-4def-8101-020304050607\",\"a\":[null,1]}");
+    assert_string_equal(w.text,
+                        "{\"s\":\"a\\\"b\\\\c\\u000a\\u007f\xc3\xa4\xef\xbf\xbd\",\"u\":18446744073709551615,"
+                        "\"i\":-5,\"b\":true,\"t\":\"2026-01-01T00:00:00.123Z\",\"t0\":null,"
+                        "\"g\":\"12345678-9abc-4def-8101-020304050607\",\"a\":[null,1]}");
     json_free_text(&w);
     assert_false(json_read("[1,2", 4, &doc, &error)); // what we would not write
 }
