@@ -302,5 +302,6 @@ static void flush_here(void *arg)
 
 void gpa_flush(struct partition *p)
 {
+    __atomic_add_fetch(&p->gpa_generation, 1, __ATOMIC_SEQ_CST);
     cpu_call_all(flush_here, p);
 }

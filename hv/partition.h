@@ -37,6 +37,7 @@ struct partition {
     // GPA space: root of the second-level tables and the number of pages that make them up.
     uint64_t *npt_root; // (c)
     uint64_t npt_pages;
+    uint64_t gpa_generation; // (a) changes with every gpa_flush()
     uint64_t mapped_pages;
     uint8_t gpa_width; // bits
     uint64_t eptp; // (c) VT-x: EPT pointer; AMD-V: nCR3

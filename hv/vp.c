@@ -476,3 +476,13 @@ bool vp_write_gpa(struct partition *p, gpa_t gpa, const void *buf, size_t len)
 {
     return access_gpa(p, gpa, (void *)(uintptr_t)buf, len, true);
 }
+
+const void *vp_gpa_pointer(struct partition *p, gpa_t gpa)
+{
+    struct gpa_mapping m;
+
+    if (!gpa_lookup(p, gpa, &m) || (m.flags & HV_MAP_READ) == 0) {
+        return NULL;
+    }
+    return spa_to_va(m.spa);
+}

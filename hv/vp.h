@@ -8,6 +8,7 @@
 #ifndef HV_VP_H
 #define HV_VP_H
 
+#include "arch/x86/decode.h"
 #include "arch/x86/virt.h"
 #include "hv/partition.h"
 
@@ -46,12 +47,30 @@ struct vlapic { // registers live in vp->apic_page (layout of the xAPIC page)
     uint64_t timer_deadline; // host TSC of the next expiry; 0: not armed
     uint64_t timer_period;   // host TSC ticks; periodic mode
     uint64_t timer_start;    // host TSC when the initial count was written
+    uint32_t timer_lvt, timer_divide; // in force; with APICv the page changes before we hear of it
     uint8_t isr_top;         // cached highest in-service vector, 0 none
+    uint8_t irr_words;       // bit n: the nth 32-bit register of IRR is not zero; without APICv
     uint64_t level[4];       // (a) trigger mode of each posted vector, set before its bit in pir
     uint64_t eoi_notify[4];  // vectors whose EOI somebody wants to know
     uint64_t eoi_exit[4];    // APICv: EOI-exit bitmap that the hardware has now
     uint32_t errors;         // ESR bits gathered since the guest last wrote ESR
     uint8_t hw_mode;         // APICv: mode that the back end was told, 0xff none yet
+};
+
+// Where the last instruction was fetched, with the page-table entries that led there: the next exit in the same
+// page takes a few comparisons instead of a walk (arch/x86/guest_walk.c). 64-bit mode with four levels only.
+struct fetch_cache {
+    uint64_t cr3, page, generation;
+    const uint64_t *entry[4];
+    uint64_t value[4];
+    uint8_t first; // entries before it are not used: the page is a large one
+    const uint8_t *code;
+};
+
+struct decode_cache { // last instruction that accessed the APIC page (arch/x86/vlapic_exit.c)
+    uint64_t bytes[2];
+    uint8_t mode;
+    struct insn insn;
 };
 
 struct vmx_vp {
@@ -98,6 +117,8 @@ struct vp {
     uint8_t completion;  // HV_XWAIT_* flags of the completed intercept
 
     struct vlapic apic;      // (o)
+    struct fetch_cache fetch;         // (o)
+    struct decode_cache apic_decoded; // (o)
     struct stimer stimer[4]; // (o)
     uint64_t next_deadline;  // (o) host TSC of the earliest timer; ~0 none
     uint64_t tsc_offset;     // (o)
@@ -190,6 +211,9 @@ void vp_post_interrupt(struct vp *vp, uint8_t vector, bool level);
 // --- guest memory, by the VP's or partition's second-level tables; bounded copies of at most a page ---
 MUST_CHECK bool vp_read_gpa(struct partition *p, gpa_t gpa, void *buf, size_t len);
 MUST_CHECK bool vp_write_gpa(struct partition *p, gpa_t gpa, const void *buf, size_t len);
+// The byte at gpa in the direct map, if the partition may read it; good up to the end of its 4 KiB page, on this
+// processor, until p->gpa_generation changes. NULL: not readable.
+const void *vp_gpa_pointer(struct partition *p, gpa_t gpa);
 // Walks the guest's own page tables (4/5-level, PAE, 32-bit, or none). access: 1 read 2 write 4 execute.
 // Fills result with a hv_translate_gva result code.
 MUST_CHECK bool vp_translate(struct vp *vp, gva_t gva, unsigned access, gpa_t *gpa, uint32_t *result);

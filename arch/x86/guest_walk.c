@@ -26,6 +26,9 @@ struct walk {
     uint64_t root;
     uint64_t reserved;               // bits that must be 0 in every entry
     bool writable, user, no_execute; // of the page, over all levels
+    const void *entry[6];            // by level: where each entry is and what it was
+    uint64_t value[6];
+    uint8_t leaf; // level of the page
 };
 
 static const struct paging_mode mode_64 = {
@@ -72,10 +75,18 @@ static uint64_t large_base(uint64_t entry, const struct walk *w, uint64_t page_s
     return entry & ADDRESS_BITS & ~(page_size - 1);
 }
 
-static bool read_entry(struct vp *vp, uint64_t address, unsigned size, uint64_t *entry)
+// Reads an entry once and remembers where it was.
+static bool read_entry(struct vp *vp, struct walk *w, int level, uint64_t address)
 {
-    *entry = 0;
-    return vp_read_gpa(vp->partition, GPA(address), entry, size);
+    const void *entry = vp_gpa_pointer(vp->partition, GPA(address));
+
+    if (entry == NULL) {
+        return false;
+    }
+    w->entry[level] = entry;
+    w->value[level] = w->mode.entry_size == 8 ? __atomic_load_n((const uint64_t *)entry, __ATOMIC_RELAXED)
+                                              : __atomic_load_n((const uint32_t *)entry, __ATOMIC_RELAXED);
+    return true;
 }
 
 static uint32_t walk_tables(struct vp *vp, struct walk *w, uint64_t gva, gpa_t *gpa)
@@ -87,9 +98,11 @@ static uint32_t walk_tables(struct vp *vp, struct walk *w, uint64_t gva, gpa_t *
         uint64_t index = gva >> shift & ((1u << w->mode.index_bits) - 1);
         uint64_t entry;
 
-        if (!read_entry(vp, table + index * w->mode.entry_size, w->mode.entry_size, &entry)) {
+        if (!read_entry(vp, w, level, table + index * w->mode.entry_size)) {
             return TRANSLATE_GPA_UNMAPPED;
         }
+        entry = w->value[level];
+        w->leaf = (uint8_t)level;
         if ((entry & PTE_PRESENT) == 0) {
             return TRANSLATE_NOT_PRESENT;
         }
@@ -146,33 +159,31 @@ static bool is_canonical(uint64_t gva, unsigned levels)
     return (uint64_t)((int64_t)(gva << shift) >> shift) == gva;
 }
 
-static uint32_t translate(struct vp *vp, uint64_t gva, unsigned access, uint64_t efer, gpa_t *gpa)
+// Without rights. *w is what the walk found; w->leaf stays 0 when paging is off.
+static uint32_t translate(struct vp *vp, uint64_t gva, uint64_t efer, struct walk *w, gpa_t *gpa)
 {
-    struct walk w;
-    uint32_t result;
-
     if ((vp_reg(vp, HV_REG_CR0) & CR0_PG) == 0) {
+        *w = (struct walk){.writable = true, .user = true};
         *gpa = GPA((uint32_t)gva);
         return TRANSLATE_OK;
     }
-    walk_prepare(vp, efer, &w);
-    if (efer & EFER_LMA) {
-        if (!is_canonical(gva, w.mode.levels)) {
-            return TRANSLATE_NOT_PRESENT;
-        }
-    } else {
+    walk_prepare(vp, efer, w);
+    if ((efer & EFER_LMA) == 0) {
         gva = (uint32_t)gva;
+    } else if (!is_canonical(gva, w->mode.levels)) {
+        return TRANSLATE_NOT_PRESENT;
     }
-    result = walk_tables(vp, &w, gva, gpa);
-    if (result == TRANSLATE_OK && (access & 7) != 0 && !rights_allow(vp, &w, access)) {
-        result = TRANSLATE_PRIVILEGE;
-    }
-    return result;
+    return walk_tables(vp, w, gva, gpa);
 }
 
 bool vp_translate(struct vp *vp, gva_t gva, unsigned access, gpa_t *gpa, uint32_t *result)
 {
-    *result = translate(vp, gva.v, access, vp_reg(vp, HV_REG_EFER), gpa);
+    struct walk w;
+
+    *result = translate(vp, gva.v, vp_reg(vp, HV_REG_EFER), &w, gpa);
+    if (*result == TRANSLATE_OK && w.leaf != 0 && (access & 7) != 0 && !rights_allow(vp, &w, access)) {
+        *result = TRANSLATE_PRIVILEGE;
+    }
     return *result == TRANSLATE_OK;
 }
 
@@ -192,27 +203,75 @@ enum decode_mode guest_code_mode(struct vp *vp)
     return code_mode(vp_reg(vp, HV_REG_EFER), &cs.segment);
 }
 
+// --- instruction fetch ---
+
+static uint64_t generation(const struct vp *vp)
+{
+    return __atomic_load_n(&vp->partition->gpa_generation, __ATOMIC_ACQUIRE);
+}
+
+// Do the page tables still lead where they did at the last fetch?
+static bool cache_holds(const struct vp *vp, uint64_t cr3, uint64_t linear)
+{
+    const struct fetch_cache *c = &vp->fetch;
+
+    if (c->code == NULL || c->page != linear >> PAGE_SHIFT || c->cr3 != cr3 ||
+        c->generation != generation(vp)) {
+        return false;
+    }
+    for (unsigned i = c->first; i < ARRAY_LEN(c->entry); i++) {
+        if (__atomic_load_n(c->entry[i], __ATOMIC_RELAXED) != c->value[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void cache_fill(struct vp *vp, uint64_t linear, const struct walk *w, const uint8_t *code,
+                       uint64_t gen)
+{
+    struct fetch_cache *c = &vp->fetch;
+
+    c->code = NULL;
+    if (w->leaf == 0 || w->mode.levels != 4) {
+        return;
+    }
+    c->first = w->leaf - 1;
+    for (unsigned level = w->leaf; level <= 4; level++) {
+        c->entry[level - 1] = w->entry[level];
+        c->value[level - 1] = w->value[level];
+    }
+    c->cr3 = vp_reg(vp, HV_REG_CR3);
+    c->page = linear >> PAGE_SHIFT;
+    c->generation = gen;
+    c->code = code - (linear & ~PAGE_MASK);
+}
+
 // Copies bytes of one page. No rights are checked: the processor has fetched this instruction already.
 static bool fetch_part(struct vp *vp, uint64_t linear, uint64_t efer, uint8_t *to, size_t len)
 {
+    struct walk w;
     gpa_t gpa;
+    uint64_t gen = generation(vp);
+    const uint8_t *code;
 
-    return translate(vp, linear, 0, efer, &gpa) == TRANSLATE_OK && vp_read_gpa(vp->partition, gpa, to, len);
+    if (translate(vp, linear, efer, &w, &gpa) != TRANSLATE_OK) {
+        return false;
+    }
+    code = vp_gpa_pointer(vp->partition, gpa);
+    if (code == NULL) {
+        return false;
+    }
+    __builtin_memcpy(to, code, len);
+    cache_fill(vp, linear, &w, code, gen);
+    return true;
 }
 
-size_t guest_fetch(struct vp *vp, uint8_t bytes[16], enum decode_mode *mode)
+static size_t fetch_slow(struct vp *vp, uint64_t linear, uint64_t efer, uint8_t bytes[16])
 {
-    union hv_register_value cs = {.u64 = 0};
-    uint64_t efer = vp_reg(vp, HV_REG_EFER);
-    uint64_t linear = vp_reg(vp, HV_REG_RIP);
-    size_t first;
+    size_t first = MIN(DECODE_MAX_INSN, PAGE_SIZE - (linear & ~PAGE_MASK));
 
-    (void)virt->get_reg(vp, HV_REG_CS, &cs);
-    *mode = code_mode(efer, &cs.segment);
-    if (*mode != DECODE_64) {
-        linear = (uint32_t)(linear + cs.segment.base);
-    }
-    first = MIN(DECODE_MAX_INSN, PAGE_SIZE - (linear & ~PAGE_MASK));
+    __builtin_memset(bytes, 0, 16);
     if (!fetch_part(vp, linear, efer, bytes, first)) {
         return 0;
     }
@@ -221,6 +280,24 @@ size_t guest_fetch(struct vp *vp, uint8_t bytes[16], enum decode_mode *mode)
         return DECODE_MAX_INSN;
     }
     return first;
+}
+
+size_t guest_fetch(struct vp *vp, uint8_t bytes[16], enum decode_mode *mode)
+{
+    union hv_register_value cs = {.u64 = 0};
+    uint64_t efer = vp_reg(vp, HV_REG_EFER);
+    uint64_t linear = vp_reg(vp, HV_REG_RIP);
+
+    (void)virt->get_reg(vp, HV_REG_CS, &cs);
+    *mode = code_mode(efer, &cs.segment);
+    if (*mode != DECODE_64) {
+        return fetch_slow(vp, (uint32_t)(linear + cs.segment.base), efer, bytes);
+    }
+    if ((linear & ~PAGE_MASK) <= PAGE_SIZE - 16 && cache_holds(vp, vp_reg(vp, HV_REG_CR3), linear)) {
+        __builtin_memcpy(bytes, vp->fetch.code + (linear & ~PAGE_MASK), 16);
+        return DECODE_MAX_INSN;
+    }
+    return fetch_slow(vp, linear, efer, bytes);
 }
 
 size_t vp_fetch_insn(struct vp *vp, uint8_t bytes[16])

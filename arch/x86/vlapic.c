@@ -20,13 +20,16 @@ static uint32_t x2apic_ldr(uint32_t id)
     return (id >> 4) << 16 | 1u << (id & 15); // SDM 3A "Logical Destination Mode in x2APIC Mode"
 }
 
+static void set_id(struct vp *vp)
+{
+    apic_set(vp, APIC_ID, vlapic_mode(vp) == VLAPIC_X2APIC ? vp->apic_id : vp->apic_id << 24);
+}
+
 // Registers whose form depends on the mode.
 static void set_identity(struct vp *vp)
 {
-    bool x2 = vlapic_mode(vp) == VLAPIC_X2APIC;
-
-    apic_set(vp, APIC_ID, x2 ? vp->apic_id : vp->apic_id << 24);
-    apic_set(vp, APIC_LDR, x2 ? x2apic_ldr(vp->apic_id) : 0);
+    set_id(vp);
+    apic_set(vp, APIC_LDR, vlapic_mode(vp) == VLAPIC_X2APIC ? x2apic_ldr(vp->apic_id) : 0);
 }
 
 static void request_sync(struct vp *vp)
@@ -51,7 +54,9 @@ void vlapic_reset(struct vp *vp)
     apic_set(vp, APIC_DFR, APIC_DFR_FLAT);
     apic_set(vp, APIC_SVR, 0xff);
     a->tsc_deadline = a->timer_deadline = a->timer_period = a->timer_start = 0;
-    a->isr_top = 0;
+    a->timer_lvt = APIC_LVT_MASKED;
+    a->timer_divide = 0;
+    a->isr_top = a->irr_words = 0;
     a->errors = 0;
     set_identity(vp);
     request_sync(vp);
@@ -133,9 +138,18 @@ static uint8_t processor_priority(const struct vp *vp)
     return (tpr & 0xf0) >= isr ? tpr : isr;
 }
 
+// Highest requested vector, 0 none. The VP is loaded.
+static uint8_t requested(struct vp *vp)
+{
+    if (vlapic_in_hardware(vp)) {
+        return virt->apicv_rvi(vp);
+    }
+    return vp->apic.irr_words == 0 ? 0 : vlapic_highest(vp, APIC_IRR);
+}
+
 int vlapic_pending(struct vp *vp)
 {
-    uint8_t vector = vlapic_highest(vp, APIC_IRR);
+    uint8_t vector = requested(vp);
 
     if (vector == 0 || (vector & 0xf0) <= (processor_priority(vp) & 0xf0)) {
         return -1;
@@ -163,6 +177,9 @@ static void sync_hardware(struct vp *vp)
 void vlapic_accept(struct vp *vp, uint8_t vector)
 {
     change_bit(vp, APIC_IRR, vector, false);
+    if (apic_get(vp, APIC_IRR + (vector >> 5) * 16u) == 0) {
+        vp->apic.irr_words &= (uint8_t) ~(1u << (vector >> 5));
+    }
     change_bit(vp, APIC_ISR, vector, true);
     vp->apic.isr_top = vector;
     if (vlapic_in_hardware(vp)) {
@@ -184,6 +201,7 @@ static void take_posted(struct vp *vp, unsigned word, uint64_t bits)
 
             apic_set(vp, APIC_TMR + step, tmr | ((uint32_t)(level >> (32 * half)) & new));
             apic_set(vp, APIC_IRR + step, apic_get(vp, APIC_IRR + step) | new);
+            vp->apic.irr_words |= (uint8_t)(1u << (2 * word + half));
         }
     }
 }
@@ -343,9 +361,10 @@ static void write_svr(struct vp *vp, uint32_t value)
         return;
     }
     // SDM 3A "Local APIC State After It Has Been Software Disabled": all LVT masks are set.
-    for (unsigned offset = APIC_LVT_TIMER; offset <= APIC_LVT_ERROR; offset += 16) {
+    for (unsigned offset = APIC_LVT_THERMAL; offset <= APIC_LVT_ERROR; offset += 16) {
         apic_set(vp, offset, apic_get(vp, offset) | APIC_LVT_MASKED);
     }
+    vlapic_timer_set_lvt(vp, vp->apic.timer_lvt | (uint32_t)APIC_LVT_MASKED);
 }
 
 static void write_lvt(struct vp *vp, uint32_t offset, uint32_t value)
@@ -375,6 +394,9 @@ static void write_icr(struct vp *vp, uint64_t value)
 static void write_register(struct vp *vp, uint32_t offset, uint64_t value)
 {
     switch (offset) {
+    case APIC_ID: // with APICv the processor has already let the write through
+        set_id(vp);
+        break;
     case APIC_TPR:
         vlapic_set_tpr(vp, (uint8_t)value);
         break;

@@ -50,28 +50,51 @@ static bool perform(struct vp *vp, const struct insn *insn, uint32_t offset)
     return true;
 }
 
+enum fetched { FETCHED_PLAIN, FETCHED_OTHER, FETCHED_NOTHING };
+
+// A guest uses a handful of instructions for its APIC, often the same one in a row: the last one is kept. The bytes
+// are fetched and compared each time, so code may change.
+static enum fetched current_insn(struct vp *vp)
+{
+    struct decode_cache *c = &vp->apic_decoded;
+    uint64_t bytes[2];
+    enum decode_mode mode;
+    size_t len = guest_fetch(vp, (uint8_t *)bytes, &mode);
+
+    if (len == DECODE_MAX_INSN && c->bytes[0] == bytes[0] && c->bytes[1] == bytes[1] && c->mode == mode &&
+        c->insn.length != 0) {
+        return FETCHED_PLAIN;
+    }
+    if (!decode_insn((const uint8_t *)bytes, len, mode, &c->insn)) {
+        c->insn.length = 0;
+        return len == 0 ? FETCHED_NOTHING : FETCHED_OTHER;
+    }
+    c->bytes[0] = bytes[0];
+    c->bytes[1] = bytes[1];
+    c->mode = mode;
+    return FETCHED_PLAIN;
+}
+
 enum vp_action vlapic_exit_mmio(struct vp *vp)
 {
-    uint8_t bytes[16];
-    enum decode_mode mode;
-    struct insn insn;
+    const struct insn *insn = &vp->apic_decoded.insn;
+    enum fetched fetched;
     uint32_t offset;
-    size_t len;
 
     if (!access_offset(vp, &offset)) {
         return vp_crash(vp, HV_MSG_UNSUPPORTED_FEATURE, vp->exit.raw);
     }
-    len = guest_fetch(vp, bytes, &mode);
-    if (len == 0) {
-        return VP_RESUME; // another VP changed the tables meanwhile: let the processor fault
+    fetched = current_insn(vp);
+    if (fetched == FETCHED_NOTHING) {
+        return VP_RESUME; // another VP has just changed the tables: the processor will fault by itself
     }
-    if (!decode_insn(bytes, len, mode, &insn)) {
+    if (fetched == FETCHED_OTHER) {
         return vp_crash(vp, HV_MSG_UNSUPPORTED_FEATURE, vp->exit.raw);
     }
-    if (!perform(vp, &insn, offset)) {
+    if (!perform(vp, insn, offset)) {
         return vp_inject_gp(vp);
     }
-    vp->exit.insn_len = insn.length;
+    vp->exit.insn_len = insn->length;
     return VP_ADVANCE;
 }
 

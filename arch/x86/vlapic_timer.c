@@ -14,11 +14,21 @@ static enum timer_mode mode_of(uint32_t lvt)
     return (enum timer_mode)(lvt >> 17 & 3);
 }
 
-static unsigned divisor(uint32_t tdcr)
+static enum timer_mode mode_now(const struct vp *vp)
+{
+    return mode_of(vp->apic.timer_lvt);
+}
+
+static unsigned divisor_of(uint32_t tdcr)
 {
     unsigned code = (tdcr & 3) | (tdcr >> 1 & 4);
 
     return code == 7 ? 1 : 2u << code;
+}
+
+static unsigned divisor(const struct vp *vp)
+{
+    return divisor_of(vp->apic.timer_divide);
 }
 
 // A guest that asks for a shorter period than this would get no further than its interrupt handler.
@@ -35,7 +45,7 @@ static void disarm(struct vp *vp)
 
 static void fire(struct vp *vp)
 {
-    uint32_t lvt = apic_get(vp, APIC_LVT_TIMER);
+    uint32_t lvt = vp->apic.timer_lvt;
 
     if ((lvt & APIC_LVT_MASKED) != 0) {
         return;
@@ -50,14 +60,15 @@ static void fire(struct vp *vp)
 void vlapic_timer_start(struct vp *vp, uint32_t initial)
 {
     struct vlapic *a = &vp->apic;
-    enum timer_mode mode = mode_of(apic_get(vp, APIC_LVT_TIMER));
+    enum timer_mode mode = mode_now(vp);
 
-    if (mode == TIMER_DEADLINE) {
-        return; // SDM 3A "TSC-Deadline Mode": writes to the initial count are ignored
+    if (mode == TIMER_DEADLINE) { // SDM 3A "TSC-Deadline Mode": writes to the initial count are ignored
+        apic_set(vp, APIC_TIMER_INITIAL, 0);
+        return;
     }
     apic_set(vp, APIC_TIMER_INITIAL, initial);
     a->timer_start = host_tsc();
-    a->timer_period = (uint64_t)initial * divisor(apic_get(vp, APIC_TIMER_DIVIDE));
+    a->timer_period = (uint64_t)initial * divisor(vp);
     if (mode == TIMER_PERIODIC && initial != 0) {
         a->timer_period = MAX(a->timer_period, shortest_period());
     }
@@ -76,7 +87,7 @@ static uint64_t remaining(const struct vp *vp, uint64_t now)
     if (now < a->timer_deadline) {
         return a->timer_deadline - now;
     }
-    if (mode_of(apic_get(vp, APIC_LVT_TIMER)) == TIMER_PERIODIC) {
+    if (mode_now(vp) == TIMER_PERIODIC) {
         return a->timer_period - (now - a->timer_deadline) % a->timer_period;
     }
     return 0;
@@ -84,31 +95,31 @@ static uint64_t remaining(const struct vp *vp, uint64_t now)
 
 uint32_t vlapic_timer_count(const struct vp *vp)
 {
-    if (mode_of(apic_get(vp, APIC_LVT_TIMER)) == TIMER_DEADLINE) {
+    if (mode_now(vp) == TIMER_DEADLINE) {
         return 0;
     }
-    return (uint32_t)(remaining(vp, host_tsc()) / divisor(apic_get(vp, APIC_TIMER_DIVIDE)));
+    return (uint32_t)(remaining(vp, host_tsc()) / divisor(vp));
 }
 
 // The count goes on from where it is, at the new rate.
 void vlapic_timer_set_divide(struct vp *vp, uint32_t value)
 {
     struct vlapic *a = &vp->apic;
-    unsigned old = divisor(apic_get(vp, APIC_TIMER_DIVIDE)), new = divisor(value);
+    unsigned old = divisor(vp), new = divisor_of(value);
     uint64_t now = host_tsc();
 
     apic_set(vp, APIC_TIMER_DIVIDE, value);
-    if (a->timer_deadline == 0 || mode_of(apic_get(vp, APIC_LVT_TIMER)) == TIMER_DEADLINE) {
-        return;
+    if (a->timer_deadline != 0 && mode_now(vp) != TIMER_DEADLINE) {
+        a->timer_deadline = now + remaining(vp, now) / old * new;
+        a->timer_period = MAX(a->timer_period / old * new, shortest_period());
+        vp_timers_changed(vp);
     }
-    a->timer_deadline = now + remaining(vp, now) / old * new;
-    a->timer_period = MAX(a->timer_period / old * new, shortest_period());
-    vp_timers_changed(vp);
+    a->timer_divide = value;
 }
 
 void vlapic_timer_set_lvt(struct vp *vp, uint32_t value)
 {
-    enum timer_mode old = mode_of(apic_get(vp, APIC_LVT_TIMER)), new = mode_of(value);
+    enum timer_mode old = mode_now(vp), new = mode_of(value);
 
     if (old != new && (old == TIMER_DEADLINE || new == TIMER_DEADLINE)) {
         disarm(vp);
@@ -118,6 +129,7 @@ void vlapic_timer_set_lvt(struct vp *vp, uint32_t value)
     if (new == TIMER_PERIODIC) {
         vp->apic.timer_period = MAX(vp->apic.timer_period, shortest_period());
     }
+    vp->apic.timer_lvt = value;
     apic_set(vp, APIC_LVT_TIMER, value);
 }
 
@@ -146,7 +158,7 @@ static void arm_deadline(struct vp *vp)
 
 void vlapic_set_tsc_deadline(struct vp *vp, uint64_t guest_tsc)
 {
-    if (mode_of(apic_get(vp, APIC_LVT_TIMER)) == TIMER_DEADLINE) {
+    if (mode_now(vp) == TIMER_DEADLINE) {
         vp->apic.tsc_deadline = guest_tsc;
         arm_deadline(vp);
     }
@@ -169,7 +181,7 @@ uint64_t vlapic_timer_expire(struct vp *vp, uint64_t now)
     if (now < a->timer_deadline) {
         return a->timer_deadline;
     }
-    if (mode_of(apic_get(vp, APIC_LVT_TIMER)) == TIMER_PERIODIC) {
+    if (mode_now(vp) == TIMER_PERIODIC) {
         a->timer_deadline += ((now - a->timer_deadline) / a->timer_period + 1) * a->timer_period;
     } else {
         disarm(vp);

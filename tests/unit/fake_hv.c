@@ -192,6 +192,11 @@ bool vp_read_gpa(struct partition *p, gpa_t gpa, void *buf, size_t len)
     return true;
 }
 
+const void *vp_gpa_pointer(struct partition *p, gpa_t gpa)
+{
+    return in_memory(p, gpa, 1) ? fake_memory(p) + gpa.v : NULL;
+}
+
 bool vp_write_gpa(struct partition *p, gpa_t gpa, const void *buf, size_t len)
 {
     if (!in_memory(p, gpa, len)) {

@@ -457,6 +457,9 @@ static void test_page_access(void **state)
     mmio(vp0, add, sizeof(add), APIC_TPR);
     assert_int_equal(vlapic_exit_mmio(vp0), VP_RESCHED);
     assert_true(vp0->block & VP_BLOCK_DEAD);
+    mmio(vp0, store, sizeof(store), APIC_TPR); // after a refused one nothing stale is used
+    assert_int_equal(vlapic_exit_mmio(vp0), VP_ADVANCE);
+    assert_int_equal(vp0->exit.insn_len, 6);
 }
 
 static void test_apicv(void **state)
@@ -479,6 +482,7 @@ static void test_apicv(void **state)
     // The processor delivers 0x62 and virtualizes its EOI.
     apic_set(vp0, APIC_IRR + 0x30, 0);
     apic_set(vp0, APIC_ISR + 0x30, 1u << 2);
+    f->rvi = 0x41;
     assert_int_equal(vlapic_pending(vp0), -1);
     apic_set(vp0, APIC_ISR + 0x30, 0);
     vp0->exit = (struct vp_exit){.reason = EXIT_APIC_EOI, .qual = {0x62}};
@@ -491,6 +495,18 @@ static void test_apicv(void **state)
     vp0->exit = (struct vp_exit){.reason = EXIT_APIC_WRITE, .apic = {.offset = APIC_ICR}};
     assert_int_equal(vlapic_exit_write(vp0), VP_RESUME);
     assert_int_equal(got(0x77), 0x4);
+    // A trapped write of a read-only register is undone; one that changes the timer's mode disarms it.
+    apic_set(vp0, APIC_ID, 0x12345678);
+    vp0->exit.apic.offset = APIC_ID;
+    assert_int_equal(vlapic_exit_write(vp0), VP_RESUME);
+    assert_int_equal(rd(vp0, APIC_ID), 0);
+    wr(vp0, APIC_LVT_TIMER, 0x50);
+    wr(vp0, APIC_TIMER_INITIAL, 1000);
+    assert_int_not_equal(vp0->apic.timer_deadline, 0);
+    apic_set(vp0, APIC_LVT_TIMER, 0x40050);
+    vp0->exit.apic.offset = APIC_LVT_TIMER;
+    assert_int_equal(vlapic_exit_write(vp0), VP_RESUME);
+    assert_int_equal(vp0->apic.timer_deadline, 0);
     go_x2apic(vp0);
     vlapic_sync(vp0);
     assert_int_equal(f->apic_mode, VLAPIC_X2APIC);

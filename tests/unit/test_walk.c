@@ -194,6 +194,49 @@ static void test_fetch(void **state)
     assert_int_equal(guest_fetch(vp, bytes, &mode), 0);
 }
 
+// The second fetch in a page is answered from the cache; every way to change what is there must be noticed.
+static void test_fetch_cache(void **state)
+{
+    uint8_t bytes[16];
+    enum decode_mode mode;
+
+    (void)state;
+    fake_long_mode(vp, 0x10000, 0x200100);
+    put64(0x12000 + 8, 0x13000 | 7);
+    put64(0x13000, 0x80000 | 7);
+    memset(fake_memory(part) + 0x80000, 0x11, 0x1000);
+    memset(fake_memory(part) + 0x90000, 0x22, 0x1000);
+    assert_int_equal(guest_fetch(vp, bytes, &mode), 15);
+    assert_non_null(vp->fetch.code);
+    fake_set_reg(vp, HV_REG_RIP, 0x200200);
+    fake_memory(part)[0x80200] = 0x33; // code changes
+    assert_int_equal(guest_fetch(vp, bytes, &mode), 15);
+    assert_int_equal(bytes[0], 0x33);
+    put64(0x13000, 0x90000 | 7); // the leaf changes
+    assert_int_equal(guest_fetch(vp, bytes, &mode), 15);
+    assert_int_equal(bytes[0], 0x22);
+    put64(0x14000, 0x80000 | 7);
+    put64(0x12000 + 8, 0x14000 | 7); // a table changes
+    assert_int_equal(guest_fetch(vp, bytes, &mode), 15);
+    assert_int_equal(bytes[0], 0x33);
+    put64(0x20000, 0x11000 | 7);
+    fake_set_reg(vp, HV_REG_CR3, 0x20000); // another address space
+    put64(0x12000 + 8, 0x13000 | 7);
+    assert_int_equal(guest_fetch(vp, bytes, &mode), 15);
+    assert_int_equal(bytes[0], 0x22);
+    put64(0x20000, 0);
+    assert_int_equal(guest_fetch(vp, bytes, &mode), 0);
+    put64(0x20000, 0x11000 | 7);
+    assert_int_equal(guest_fetch(vp, bytes, &mode), 15);
+    vp->fetch.code = NULL; // would crash if it were used: the GPA space has changed
+    part->gpa_generation++;
+    assert_int_equal(guest_fetch(vp, bytes, &mode), 15);
+    fake_set_reg(vp, HV_REG_RIP, 0x200ff8); // near the end of the page
+    put64(0x13008, 0x80000 | 7);
+    assert_int_equal(guest_fetch(vp, bytes, &mode), 15);
+    assert_int_equal(bytes[8], 0x11);
+}
+
 static void test_code_modes(void **state)
 {
     uint8_t bytes[16];
@@ -220,8 +263,9 @@ static void test_code_modes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_no_paging), CASE(test_4_level), CASE(test_5_level), CASE(test_rights),
-        CASE(test_pae),       CASE(test_32_bit),  CASE(test_fetch),   CASE(test_code_modes),
+        CASE(test_no_paging), CASE(test_4_level),     CASE(test_5_level),
+        CASE(test_rights),    CASE(test_pae),         CASE(test_32_bit),
+        CASE(test_fetch),     CASE(test_fetch_cache), CASE(test_code_modes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
