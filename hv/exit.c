@@ -372,7 +372,7 @@ static enum vp_action exit_unknown(struct vp *vp)
 
 struct exit_row {
     enum vp_action (*handler)(struct vp *vp);
-    bool recheck; // interrupt state may have changed: look again before the next entry
+    bool recheck; // look for a deliverable interrupt before the next entry; the local APIC asks by itself
 };
 
 static const struct exit_row rows[EXIT_REASON_COUNT] = {
@@ -383,15 +383,15 @@ static const struct exit_row rows[EXIT_REASON_COUNT] = {
     [EXIT_CPUID] = {exit_cpuid, false},
     [EXIT_HYPERCALL] = {exit_hypercall, false},
     [EXIT_RDMSR] = {exit_rdmsr, false},
-    [EXIT_WRMSR] = {exit_wrmsr, true},
+    [EXIT_WRMSR] = {exit_wrmsr, false},
     [EXIT_IO] = {exit_io, false},
     [EXIT_HLT] = {exit_hlt, true},
-    [EXIT_GPA_FAULT] = {exit_gpa_fault, true},
-    [EXIT_CR_ACCESS] = {exit_cr_access, true},
+    [EXIT_GPA_FAULT] = {exit_gpa_fault, false},
+    [EXIT_CR_ACCESS] = {exit_cr_access, false},
     [EXIT_EXCEPTION] = {exit_exception, false},
-    [EXIT_APIC_ACCESS] = {vlapic_exit_mmio, true},
-    [EXIT_APIC_WRITE] = {vlapic_exit_write, true},
-    [EXIT_APIC_EOI] = {vlapic_exit_eoi, true},
+    [EXIT_APIC_ACCESS] = {vlapic_exit_mmio, false},
+    [EXIT_APIC_WRITE] = {vlapic_exit_write, false},
+    [EXIT_APIC_EOI] = {vlapic_exit_eoi, false},
     [EXIT_XSETBV] = {exit_xsetbv, false},
     [EXIT_PAUSE] = {exit_pause, false},
     [EXIT_WBINVD] = {exit_advance, false},

@@ -284,6 +284,7 @@ void vlapic_eoi(struct vp *vp)
     }
     change_bit(vp, APIC_ISR, vector, false);
     vp->apic.isr_top = vlapic_highest(vp, APIC_ISR);
+    vp->check_interrupts = true;
     if (vlapic_in_hardware(vp)) {
         request_sync(vp);
     }
@@ -352,6 +353,7 @@ void vlapic_set_tpr(struct vp *vp, uint8_t tpr)
 {
     apic_set(vp, APIC_TPR, tpr);
     apic_set(vp, APIC_PPR, processor_priority(vp));
+    vp->check_interrupts = true; // a lower priority lets more through
 }
 
 static void write_svr(struct vp *vp, uint32_t value)
