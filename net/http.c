@@ -11,102 +11,6 @@
 static void conn_event(struct stream *s, unsigned events);
 static void conn_timer(struct plat_timer *t);
 
-// --- output queue ---
-
-bool out_append_ref(struct out_queue *q, const void *data, size_t len, enum out_owner owner)
-{
-    struct out_seg *seg = malloc(sizeof *seg);
-
-    if (!seg) {
-        return false;
-    }
-    *seg = (struct out_seg){.data = data, .len = len, .cap = len, .owner = owner};
-    if (q->tail) {
-        q->tail->next = seg;
-    } else {
-        q->head = seg;
-    }
-    q->tail = seg;
-    q->bytes += len;
-    return true;
-}
-
-static struct out_seg *out_inline_seg(struct out_queue *q, size_t want)
-{
-    size_t cap = want < 2048 ? 2048 : MIN(want, (size_t)IN_BYTES);
-    struct out_seg *seg = malloc(sizeof *seg + cap);
-
-    if (!seg) {
-        return NULL;
-    }
-    *seg = (struct out_seg){.data = (uint8_t *)(seg + 1), .cap = cap, .owner = OUT_INLINE};
-    if (q->tail) {
-        q->tail->next = seg;
-    } else {
-        q->head = seg;
-    }
-    q->tail = seg;
-    return seg;
-}
-
-bool out_append(struct out_queue *q, const void *data, size_t len)
-{
-    const uint8_t *p = data;
-
-    while (len > 0) {
-        struct out_seg *seg = q->tail;
-        size_t n;
-
-        if (!seg || seg->owner != OUT_INLINE || seg->len == seg->cap) {
-            seg = out_inline_seg(q, len);
-            if (!seg) {
-                return false;
-            }
-        }
-        n = MIN(len, seg->cap - seg->len);
-        memcpy((uint8_t *)(seg + 1) + seg->len, p, n);
-        seg->len += n;
-        q->bytes += n;
-        p += n;
-        len -= n;
-    }
-    return true;
-}
-
-static void out_pop(struct out_queue *q)
-{
-    struct out_seg *seg = q->head;
-
-    q->head = seg->next;
-    if (!q->head) {
-        q->tail = NULL;
-    }
-    if (seg->owner == OUT_MALLOC) {
-        free((void *)seg->data);
-    }
-    free(seg);
-}
-
-void out_consume(struct out_queue *q, size_t n)
-{
-    q->bytes -= n;
-    while (q->head && n >= q->head->len - q->head->off) {
-        n -= q->head->len - q->head->off;
-        out_pop(q);
-    }
-    if (n > 0) {
-        q->head->off += n;
-    }
-}
-
-void out_clear(struct out_queue *q)
-{
-    while (q->head) {
-        out_pop(q);
-    }
-    q->bytes = 0;
-}
-
 // --- server ---
 
 static void default_to(uint32_t *v, uint32_t value)
@@ -205,7 +109,13 @@ static void conn_unlink(struct http_conn *c)
     c->server->stats.connections--;
 }
 
-// The stream is already closed or aborted.
+static void conn_free(struct plat_work *w)
+{
+    free(CONTAINER_OF(w, struct http_conn, work));
+}
+
+// The stream is already closed or aborted. The memory goes from the event loop: callers up the stack still
+// look at `dead`.
 static void conn_dispose(struct http_conn *c)
 {
     if (c->dead) {
@@ -227,9 +137,7 @@ static void conn_dispose(struct http_conn *c)
         ws_gone(c);
     }
     out_clear(&c->out);
-    if (!c->pumping) {
-        free(c);
-    }
+    plat_post(&c->work, conn_free);
 }
 
 void conn_kill(struct http_conn *c)
@@ -338,7 +246,8 @@ static void rx_timeout(struct http_conn *c)
         return;
     }
     c->server->stats.timeouts++;
-    conn_refuse(c, 408, "timeout", "the request did not arrive in time", c->req->dispatched ? "body" : "header");
+    conn_refuse(c, 408, "timeout", "the request did not arrive in time",
+                c->req->dispatched ? "body" : "header");
 }
 
 static void conn_timer(struct plat_timer *t)
@@ -346,7 +255,6 @@ static void conn_timer(struct plat_timer *t)
     struct http_conn *c = CONTAINER_OF(t, struct http_conn, timer);
     uint64_t now = plat_now_ns();
 
-    c->pumping = true; // keeps c alive
     if (c->tx_deadline_ns && now >= c->tx_deadline_ns) {
         c->server->stats.timeouts++;
         conn_kill(c); // the peer takes nothing
@@ -355,12 +263,7 @@ static void conn_timer(struct plat_timer *t)
     } else if (c->ws) {
         ws_timeout(c, now);
     }
-    c->pumping = false;
-    if (c->dead) {
-        free(c);
-        return;
-    }
-    conn_kick(c); // which also arms the timer again
+    conn_kick(c); // if it lives; also arms the timer again
 }
 
 // --- the pump ---
@@ -592,11 +495,9 @@ static void conn_pump(struct http_conn *c)
         c->stream->ops->flush(c->stream);
     }
     c->pumping = false;
-    if (c->dead) {
-        free(c);
-        return;
+    if (!c->dead) {
+        conn_arm(c);
     }
-    conn_arm(c);
 }
 
 static void conn_event(struct stream *s, unsigned events)

@@ -102,8 +102,8 @@ void http_server_free(struct http_server *s);
 // Pattern: `/v1/systems/{id}/console`; a last segment `{rest*}` takes everything. Literal segments win over
 // parameters. `methods` is a set of enum http_method; HEAD and OPTIONS come by themselves. Pattern and arg
 // must stay valid. Panics at start-up on a pattern that cannot be right.
-void http_route(struct http_server *s, unsigned methods, const char *pattern, unsigned flags, http_handler handle,
-                void *arg);
+void http_route(struct http_server *s, unsigned methods, const char *pattern, unsigned flags,
+                http_handler handle, void *arg);
 // Serve a connection (already TLS, or plain in tests). Takes the stream over.
 void http_serve(struct http_server *s, struct stream *conn);
 
@@ -164,8 +164,8 @@ void http_respond_static(struct http_request *r, int status, const char *type, c
 void http_respond_take(struct http_request *r, int status, const char *type, void *data, size_t len);
 // {"error":{"code":...,"message":...,"where":...}}; where may be NULL. code is a short stable word.
 void http_error(struct http_request *r, int status, const char *code, const char *message, const char *where);
-void http_errorf(struct http_request *r, int status, const char *code, const char *where, const char *fmt, ...)
-    PRINTF_LIKE(5, 6);
+void http_errorf(struct http_request *r, int status, const char *code, const char *where, const char *fmt,
+                 ...) PRINTF_LIKE(5, 6);
 
 // Streamed answer. length -1: unknown, sent chunked. write returns the bytes it took (limits.out_bytes are
 // queued); after a short write on_writable comes when there is room. end() finishes; for a known length it
@@ -183,7 +183,7 @@ enum { WS_TEXT = 1, WS_BINARY = 2 };
 struct ws_handler {
     // A whole message of at most limits.ws_message_bytes; text is valid UTF-8. NUL-terminated.
     void (*on_message)(struct http_ws *ws, int type, const void *data, size_t len);
-    void (*on_writable)(struct http_ws *ws); // room after ws_send() returned false; may be NULL
+    void (*on_writable)(struct http_ws *ws); // the queue has drained below its half; may be NULL
     // The socket is gone (code 1006: without a closing handshake); the last call, ws is dead afterwards.
     void (*on_close)(struct http_ws *ws, int code);
 };

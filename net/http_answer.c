@@ -73,8 +73,8 @@ static const char *date_text(void)
         struct tm tm;
 
         gmtime_r(&now, &tm);
-        snprintf(text, sizeof text, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * tm.tm_wday, tm.tm_mday,
-                 months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+        snprintf(text, sizeof text, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * tm.tm_wday,
+                 tm.tm_mday, months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
         shown = now;
     }
     return text;
@@ -124,8 +124,8 @@ static bool put_head(struct http_request *r, int status, const char *type, int64
                      http_status_text(status), date_text());
 
     if (type) {
-        n += snprintf(head + n, sizeof head - (size_t)n, "Content-Type: %.200s\r\nX-Content-Type-Options: nosniff\r\n",
-                      type);
+        n += snprintf(head + n, sizeof head - (size_t)n,
+                      "Content-Type: %.200s\r\nX-Content-Type-Options: nosniff\r\n", type);
     }
     if (length >= 0 && status != 204 && status != 304) {
         n += snprintf(head + n, sizeof head - (size_t)n, "Content-Length: %lld\r\n", (long long)length);
@@ -170,31 +170,32 @@ static bool bodiless(const struct http_request *r, int status)
     return r->is_head || status == 204 || status == 304;
 }
 
-static void respond(struct http_request *r, int status, const char *type, const void *data, size_t len,
-                    enum out_owner owner)
+// The head of a whole answer. False: it has been given up, or there is no body to follow.
+static bool respond_head(struct http_request *r, int status, const char *type, size_t len)
 {
-    bool queued;
-
     if (r->answer != ANSWER_NONE) {
         plat_log(LOG_ERROR, "http: %s answered twice", r->path ? r->path : "?");
         give_up(r);
-        queued = true;
-    } else {
-        body_discard(r);
-        queued = put_head(r, status, len > 0 || type ? type : NULL, (int64_t)len);
+        return false;
     }
-    if (bodiless(r, status) || !queued || r->answer != ANSWER_NONE) {
-        if (owner == OUT_MALLOC) {
-            free((void *)data);
-        }
-    } else if (len > 0) {
-        queued = owner == OUT_INLINE ? out_append(&r->conn->out, data, len)
-                                     : out_append_ref(&r->conn->out, data, len, owner);
-    }
-    if (!queued) {
+    body_discard(r);
+    if (!put_head(r, status, type, (int64_t)len)) {
         give_up(r);
-    } else {
+        return false;
+    }
+    if (len == 0 || bodiless(r, status)) {
         answer_done(r);
+        return false;
+    }
+    return true;
+}
+
+static void respond_end(struct http_request *r, bool queued)
+{
+    if (queued) {
+        answer_done(r);
+    } else {
+        give_up(r);
     }
 }
 
@@ -203,7 +204,9 @@ void http_respond(struct http_request *r, int status, const char *type, const vo
     void *copy;
 
     if (len <= INLINE_BODY_MAX) {
-        respond(r, status, type, data, len, OUT_INLINE);
+        if (respond_head(r, status, type, len)) {
+            respond_end(r, out_append(&r->conn->out, data, len));
+        }
         return;
     }
     copy = malloc(len);
@@ -212,7 +215,7 @@ void http_respond(struct http_request *r, int status, const char *type, const vo
         return;
     }
     memcpy(copy, data, len);
-    respond(r, status, type, copy, len, OUT_MALLOC);
+    http_respond_take(r, status, type, copy, len);
 }
 
 void http_respond_json(struct http_request *r, int status, const char *json, size_t len)
@@ -222,12 +225,24 @@ void http_respond_json(struct http_request *r, int status, const char *json, siz
 
 void http_respond_static(struct http_request *r, int status, const char *type, const void *data, size_t len)
 {
-    respond(r, status, type, data, len, OUT_STATIC);
+    if (respond_head(r, status, type, len)) {
+        respond_end(r, out_append_static(&r->conn->out, data, len));
+    }
 }
 
 void http_respond_take(struct http_request *r, int status, const char *type, void *data, size_t len)
 {
-    respond(r, status, type, data, len, OUT_MALLOC);
+    bool queued;
+
+    if (!respond_head(r, status, type, len)) {
+        free(data);
+        return;
+    }
+    queued = out_append_owned(&r->conn->out, data, len);
+    if (!queued) {
+        free(data);
+    }
+    respond_end(r, queued);
 }
 
 // --- errors ---
@@ -287,10 +302,11 @@ void http_error(struct http_request *r, int status, const char *code, const char
         n += snprintf(json + n, sizeof json - (size_t)n, ",\"where\":\"%s\"", w);
     }
     n += snprintf(json + n, sizeof json - (size_t)n, "}}\n");
-    respond(r, status, "application/json", json, (size_t)n, OUT_INLINE);
+    http_respond_json(r, status, json, (size_t)n);
 }
 
-void http_errorf(struct http_request *r, int status, const char *code, const char *where, const char *fmt, ...)
+void http_errorf(struct http_request *r, int status, const char *code, const char *where, const char *fmt,
+                 ...)
 {
     char message[400];
     va_list ap;
@@ -301,7 +317,8 @@ void http_errorf(struct http_request *r, int status, const char *code, const cha
     http_error(r, status, code, message, where);
 }
 
-void request_refuse(struct http_request *r, int status, const char *code, const char *message, const char *where)
+void request_refuse(struct http_request *r, int status, const char *code, const char *message,
+                    const char *where)
 {
     void (*aborted)(struct http_request *) = r->on_abort;
 

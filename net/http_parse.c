@@ -2,6 +2,7 @@
 // HTTP server: llhttp's callbacks build the request; a complete head is judged and handed to its route.
 #include "net/http_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -268,7 +269,8 @@ static struct verdict check_framing(struct http_request *r, const llhttp_t *p)
     const char *te = http_header(r, "Transfer-Encoding");
 
     if (te && r->http10) { // RFC 9112 section 6.1
-        return (struct verdict){400, "bad_request", "Transfer-Encoding in an HTTP/1.0 message", "Transfer-Encoding"};
+        return (struct verdict){400, "bad_request", "Transfer-Encoding in an HTTP/1.0 message",
+                                "Transfer-Encoding"};
     }
     if (te && strcasecmp(te, "chunked") != 0) {
         return (struct verdict){501, "not_implemented", "only the chunked transfer coding is supported",
@@ -425,11 +427,11 @@ static void allow_header(struct http_request *r, unsigned allowed)
     } names[] = {{HTTP_M_GET, "GET, HEAD"}, {HTTP_M_POST, "POST"},     {HTTP_M_PUT, "PUT"},
                  {HTTP_M_PATCH, "PATCH"},   {HTTP_M_DELETE, "DELETE"}, {HTTP_M_OPTIONS, "OPTIONS"}};
     char text[64] = "";
+    size_t n = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if ((allowed | HTTP_M_OPTIONS) & names[i].bit) {
-            strcat(text, text[0] ? ", " : "");
-            strcat(text, names[i].name);
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n ? ", " : "", names[i].name);
         }
     }
     http_add_header(r, "Allow", text);

@@ -2,6 +2,7 @@
 // Inside of the HTTP server: connection, request, output queue. Shared by net/http*.c only.
 //
 //   http.c         server, connections, the pump, timeouts
+//   http_out.c     the output queue
 //   http_parse.c   llhttp callbacks: a request's head and body come in
 //   http_route.c   routes, parameters, query
 //   http_request.c request objects: accessors, arena, body modes
@@ -10,7 +11,7 @@
 //
 // Ownership: server -> connections -> at most one request or one WebSocket each. Handlers run from
 // conn_pump() only, or from their own events; calls of theirs change state and, outside the pump, ask for a
-// turn of it (conn_kick). Nothing is freed while the pump of its connection runs.
+// turn of it (conn_kick). A connection's memory goes from work of its own, after everything up the stack.
 #ifndef NET_HTTP_PRIV_H
 #define NET_HTTP_PRIV_H
 
@@ -41,8 +42,10 @@ struct out_queue {
     size_t bytes;
 };
 
-MUST_CHECK bool out_append(struct out_queue *q, const void *data, size_t len); // copied
-MUST_CHECK bool out_append_ref(struct out_queue *q, const void *data, size_t len, enum out_owner owner);
+MUST_CHECK bool out_append(struct out_queue *q, const void *data, size_t len);        // copied
+MUST_CHECK bool out_append_static(struct out_queue *q, const void *data, size_t len); // lives for ever
+MUST_CHECK bool out_append_owned(struct out_queue *q, void *data,
+                                 size_t len); // free()d; on failure it is not
 void out_consume(struct out_queue *q, size_t n);
 void out_clear(struct out_queue *q);
 
@@ -75,13 +78,13 @@ struct http_request {
     uint32_t field_count, field_cap;
     bool in_value;    // the last field has its name
     bool value_ended; // its value ended before the input did: more of it is a folded line
-    char *path; // into head; cut at '?'
+    char *path;       // into head; cut at '?'
     char *query;
     enum http_method method;
     bool is_head, http10, keep_alive;
-    bool dispatched;     // the handler (or an error) has had its turn
-    bool active;         // counted in server->requests_active
-    bool complete;       // the last byte of the body has been parsed
+    bool dispatched; // the handler (or an error) has had its turn
+    bool active;     // counted in server->requests_active
+    bool complete;   // the last byte of the body has been parsed
     bool has_body, expect_continue, continue_sent;
     int64_t content_length; // -1 chunked, 0 none
     struct http_identity identity;
@@ -120,6 +123,7 @@ struct http_conn {
     struct http_conn *idle_next, **idle_link; // waiting for a request, oldest first; idle_link NULL: not
     struct stream *stream;
     struct plat_timer timer;
+    struct plat_work work;                   // frees the connection
     uint64_t rx_deadline_ns, tx_deadline_ns; // 0: none
     size_t rx_progress, tx_progress;
     llhttp_t parser;
@@ -132,12 +136,12 @@ struct http_conn {
     size_t rest_len;
     size_t in_off, in_len, drained;
     bool parser_paused; // the parser has something to do even without input
-    bool overflow;   // above the limit: every request is answered 503
-    bool close_soon; // no further request
-    bool closing;    // close when the output is gone
-    bool lingering;  // the same, but input is thrown away until the peer closes: it may still be sending,
-                     // and a reset in answer to that could overtake our last words
-    bool finished;   // our side of the stream is closed
+    bool overflow;      // above the limit: every request is answered 503
+    bool close_soon;    // no further request
+    bool closing;       // close when the output is gone
+    bool lingering;     // the same, but input is thrown away until the peer closes: it may still be sending,
+                        // and a reset in answer to that could overtake our last words
+    bool finished;      // our side of the stream is closed
     bool eof, broken, dead, pumping;
     uint8_t slot[64];
     uint8_t in[IN_BYTES];
@@ -181,12 +185,13 @@ struct http_request *request_new(struct http_conn *c);
 void request_free(struct http_request *r);
 // Body bytes for the handler; returns how many it took.
 size_t body_deliver(struct http_request *r, const uint8_t *data, size_t len);
-void body_end(struct http_request *r);    // after the last byte, once the handler has taken all
+void body_end(struct http_request *r);     // after the last byte, once the handler has taken all
 void body_discard(struct http_request *r); // the request is answered: throw away what still comes
 
 // http_answer.c
 // The server itself ends a request: the handler, if it holds the request, is told by its abort callback.
-void request_refuse(struct http_request *r, int status, const char *code, const char *message, const char *where);
+void request_refuse(struct http_request *r, int status, const char *code, const char *message,
+                    const char *where);
 // The same when there may be no request object and the connection cannot go on.
 void conn_refuse(struct http_conn *c, int status, const char *code, const char *message, const char *where);
 void answer_writable(struct http_request *r); // the queue has drained somewhat

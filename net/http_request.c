@@ -325,7 +325,8 @@ void body_discard(struct http_request *r)
     if (r->complete) {
         return;
     }
-    if ((r->expect_continue && !r->continue_sent) || r->content_length > (int64_t)(r->body_seen + DRAIN_BYTES)) {
+    if ((r->expect_continue && !r->continue_sent) ||
+        r->content_length > (int64_t)(r->body_seen + DRAIN_BYTES)) {
         c->close_soon = true; // more than it is worth to read, or it may never come
     }
     conn_rx_deadline(c, c->server->config.limits.body_timeout_ms);

@@ -35,8 +35,8 @@ static bool pattern_valid(const char *p)
     return params <= PARAMS_MAX;
 }
 
-void http_route(struct http_server *s, unsigned methods, const char *pattern, unsigned flags, http_handler handle,
-                void *arg)
+void http_route(struct http_server *s, unsigned methods, const char *pattern, unsigned flags,
+                http_handler handle, void *arg)
 {
     struct http_route_entry *e = calloc(1, sizeof *e);
 

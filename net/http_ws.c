@@ -54,7 +54,8 @@ static bool handshake_valid(struct http_request *r)
     const char *version = http_header(r, "Sec-WebSocket-Version");
 
     if (r->method != HTTP_M_GET || r->is_head || r->http10 || r->has_body ||
-        !list_has(http_header(r, "Connection"), "Upgrade") || !list_has(http_header(r, "Upgrade"), "websocket")) {
+        !list_has(http_header(r, "Connection"), "Upgrade") ||
+        !list_has(http_header(r, "Upgrade"), "websocket")) {
         http_add_header(r, "Upgrade", "websocket");
         http_error(r, 426, "upgrade_required", "this path speaks WebSocket only", "Upgrade");
         return false;
@@ -127,6 +128,8 @@ static bool put_frame(struct http_ws *ws, int opcode, const void *data, size_t l
         conn_kick(ws->conn);
         return false;
     }
+    // Told when it drains, also if the user looks at ws_send_space() and does not try.
+    ws->want_writable |= q->bytes > ws->conn->server->config.limits.out_bytes / 2;
     conn_kick(ws->conn);
     return true;
 }

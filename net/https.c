@@ -24,8 +24,8 @@ static void on_ready(void *arg, struct stream *s)
     http_serve(h->http, s);
 }
 
-struct https *https_start(struct http_server *http, const struct tls_config *tls, const struct tls_identity *id,
-                          uint16_t port)
+struct https *https_start(struct http_server *http, const struct tls_config *tls,
+                          const struct tls_identity *id, uint16_t port)
 {
     struct https *h = calloc(1, sizeof *h);
 

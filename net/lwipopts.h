@@ -64,11 +64,13 @@
 #define LWIP_AUTOIP 0
 #define LWIP_DNS 1
 #define DNS_MAX_SERVERS 2
-#define LWIP_DNS_SECURE (LWIP_DNS_SECURE_RAND_XID | LWIP_DNS_SECURE_NO_MULTIPLE_OUTSTANDING | LWIP_DNS_SECURE_RAND_SRC_PORT)
+#define LWIP_DNS_SECURE                                                                                      \
+    (LWIP_DNS_SECURE_RAND_XID | LWIP_DNS_SECURE_NO_MULTIPLE_OUTSTANDING | LWIP_DNS_SECURE_RAND_SRC_PORT)
 
 // --- IPv6 ---
 #define LWIP_IPV6 1
-#define IPV6_FRAG_COPYHEADER 1 // mandatory where pointers have 64 bits: the reassembly helper outgrows a header
+#define IPV6_FRAG_COPYHEADER                                                                                 \
+    1 // mandatory where pointers have 64 bits: the reassembly helper outgrows a header
 #define LWIP_IPV6_AUTOCONFIG 1
 #define LWIP_IPV6_DHCP6 0
 #define LWIP_IPV6_MLD 1

@@ -277,8 +277,15 @@ size_t net_addresses_raw(uint8_t out[NET_ADDRESSES_MAX][16], uint8_t len[NET_ADD
     size_t n = collect_addresses(list);
 
     for (size_t i = 0; i < n; i++) {
-        len[i] = IP_IS_V4(list[i]) ? 4 : 16;
-        memcpy(out[i], IP_IS_V4(list[i]) ? (const void *)ip_2_ip4(list[i]) : ip_2_ip6(list[i])->addr, len[i]);
+        const ip_addr_t *a = list[i];
+
+        if (IP_IS_V4_VAL(*a)) {
+            len[i] = 4;
+            memcpy(out[i], &a->u_addr.ip4.addr, 4);
+        } else {
+            len[i] = 16;
+            memcpy(out[i], a->u_addr.ip6.addr, 16);
+        }
     }
     return n;
 }
@@ -373,7 +380,8 @@ static err_t setup_netif(struct netif *n)
     n->output = etharp_output;
     n->output_ip6 = ethip6_output;
     n->linkoutput = send_frame;
-    n->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_IGMP | NETIF_FLAG_MLD6;
+    n->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_IGMP |
+               NETIF_FLAG_MLD6;
     return ERR_OK;
 }
 

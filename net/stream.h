@@ -45,8 +45,8 @@ struct stream_ops {
     void (*flush)(struct stream *s); // send what is buffered now; may be NULL
     // Nothing more will be written: the peer sees the end after what was written. Reading stays possible.
     void (*finish)(struct stream *s);
-    void (*close)(struct stream *s); // orderly: what was written is still sent
-    void (*abort)(struct stream *s); // at once; the peer sees a reset
+    void (*close)(struct stream *s);                         // orderly: what was written is still sent
+    void (*abort)(struct stream *s);                         // at once; the peer sees a reset
     void (*peer)(struct stream *s, struct stream_addr *out); // the other end's address
 };
 

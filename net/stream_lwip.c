@@ -16,9 +16,9 @@
 
 struct lwip_stream {
     struct stream s;
-    struct tcp_pcb *pcb; // NULL when the connection is gone
-    struct pbuf *rx;     // received, not yet read
-    uint16_t rx_off;     // read from the first of them
+    struct tcp_pcb *pcb;  // NULL when the connection is gone
+    struct pbuf *rx;      // received, not yet read
+    uint16_t rx_off;      // read from the first of them
     struct pbuf *compact; // last of rx if it collects small segments
     bool eof, broken, blocked;
     struct lwip_stream *next; // waiting for accept()

@@ -115,7 +115,8 @@ static bool cred_configure(struct tls_credentials *cred, struct tls_server *srv)
     mbedtls_ssl_conf_rng(conf, tls_rng, NULL);
     mbedtls_ssl_conf_min_version(conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
     mbedtls_ssl_conf_authmode(conf, MBEDTLS_SSL_VERIFY_NONE);
-    mbedtls_ssl_conf_session_tickets_cb(conf, mbedtls_ssl_ticket_write, mbedtls_ssl_ticket_parse, &srv->tickets);
+    mbedtls_ssl_conf_session_tickets_cb(conf, mbedtls_ssl_ticket_write, mbedtls_ssl_ticket_parse,
+                                        &srv->tickets);
     return mbedtls_ssl_conf_alpn_protocols(conf, alpn) == 0 &&
            mbedtls_ssl_conf_own_cert(conf, &cred->cert, &cred->key) == 0;
 }
@@ -415,7 +416,8 @@ static void start_waiting(struct tls_server *srv)
 
 void tls_accept(struct tls_server *srv, struct stream *lower)
 {
-    unsigned pending = srv->lists[TLS_SILENT].count + srv->lists[TLS_WAITING].count + srv->lists[TLS_HANDSHAKE].count;
+    unsigned pending = srv->lists[TLS_SILENT].count + srv->lists[TLS_WAITING].count +
+                       srv->lists[TLS_HANDSHAKE].count;
     struct tls_stream *t = pending < srv->config.connections ? calloc(1, sizeof *t) : NULL;
 
     srv->stats.accepted++;
@@ -438,8 +440,8 @@ void tls_accept(struct tls_server *srv, struct stream *lower)
 
 // --- server ---
 
-struct tls_server *tls_server_new(const struct tls_config *config, const struct tls_identity *id, tls_ready_fn ready,
-                                  void *arg)
+struct tls_server *tls_server_new(const struct tls_config *config, const struct tls_identity *id,
+                                  tls_ready_fn ready, void *arg)
 {
     struct tls_server *srv = calloc(1, sizeof *srv);
 
@@ -457,7 +459,8 @@ struct tls_server *tls_server_new(const struct tls_config *config, const struct 
         srv->lists[i].last = &srv->lists[i].first;
     }
     mbedtls_ssl_ticket_init(&srv->tickets);
-    if (mbedtls_ssl_ticket_setup(&srv->tickets, tls_rng, NULL, MBEDTLS_CIPHER_AES_256_GCM, TICKET_LIFETIME_S) != 0 ||
+    if (mbedtls_ssl_ticket_setup(&srv->tickets, tls_rng, NULL, MBEDTLS_CIPHER_AES_256_GCM,
+                                 TICKET_LIFETIME_S) != 0 ||
         !tls_server_set_identity(srv, id)) {
         tls_server_free(srv);
         return NULL;

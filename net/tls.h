@@ -43,8 +43,8 @@ struct tls_config {
 typedef void (*tls_ready_fn)(void *arg, struct stream *s);
 
 // NULL without memory or with an identity that does not parse. id is copied.
-struct tls_server *tls_server_new(const struct tls_config *config, const struct tls_identity *id, tls_ready_fn ready,
-                                  void *arg);
+struct tls_server *tls_server_new(const struct tls_config *config, const struct tls_identity *id,
+                                  tls_ready_fn ready, void *arg);
 void tls_server_free(struct tls_server *t); // tests
 // Replace the certificate for connections to come (address bound, certificate imported).
 MUST_CHECK bool tls_server_set_identity(struct tls_server *t, const struct tls_identity *id);

@@ -52,7 +52,8 @@ struct tm *mbedtls_platform_gmtime_r(const mbedtls_time_t *tt, struct tm *buf)
 #define TAG_DNS (MBEDTLS_ASN1_CONTEXT_SPECIFIC | 2)
 #define TAG_IP (MBEDTLS_ASN1_CONTEXT_SPECIFIC | 7)
 
-static int write_name(unsigned char **p, unsigned char *start, const void *data, size_t len, unsigned char tag)
+static int write_name(unsigned char **p, unsigned char *start, const void *data, size_t len,
+                      unsigned char tag)
 {
     int ret, total = 0;
 
@@ -74,8 +75,8 @@ static int write_san(unsigned char **p, unsigned char *start, const struct tls_n
     MBEDTLS_ASN1_CHK_ADD(total, write_name(p, start, local, (size_t)len, TAG_DNS));
     MBEDTLS_ASN1_CHK_ADD(total, write_name(p, start, names->hostname, strlen(names->hostname), TAG_DNS));
     MBEDTLS_ASN1_CHK_ADD(total, mbedtls_asn1_write_len(p, start, (size_t)total));
-    MBEDTLS_ASN1_CHK_ADD(
-        total, mbedtls_asn1_write_tag(p, start, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE));
+    MBEDTLS_ASN1_CHK_ADD(total,
+                         mbedtls_asn1_write_tag(p, start, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE));
     return total;
 }
 
@@ -87,18 +88,19 @@ static int set_san(mbedtls_x509write_cert *crt, const struct tls_names *names)
     if (len < 0) {
         return len;
     }
-    return mbedtls_x509write_crt_set_extension(crt, MBEDTLS_OID_SUBJECT_ALT_NAME,
-                                               MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), 0, p, (size_t)len);
+    return mbedtls_x509write_crt_set_extension(
+        crt, MBEDTLS_OID_SUBJECT_ALT_NAME, MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), 0, p, (size_t)len);
 }
 
 // serverAuth (RFC 5280 section 4.2.1.12): SEQUENCE { OID 1.3.6.1.5.5.7.3.1 }
 static int set_extended_key_usage(mbedtls_x509write_cert *crt)
 {
-    static const unsigned char server_auth[] = {0x30, 0x0a, 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01};
+    static const unsigned char server_auth[] = {0x30, 0x0a, 0x06, 0x08, 0x2b, 0x06,
+                                                0x01, 0x05, 0x05, 0x07, 0x03, 0x01};
 
     return mbedtls_x509write_crt_set_extension(crt, MBEDTLS_OID_EXTENDED_KEY_USAGE,
-                                               MBEDTLS_OID_SIZE(MBEDTLS_OID_EXTENDED_KEY_USAGE), 0, server_auth,
-                                               sizeof server_auth);
+                                               MBEDTLS_OID_SIZE(MBEDTLS_OID_EXTENDED_KEY_USAGE), 0,
+                                               server_auth, sizeof server_auth);
 }
 
 // --- key and certificate ---
@@ -108,9 +110,9 @@ static void time_text(time_t t, char out[16])
     struct tm tm;
 
     gmtime_r(&t, &tm);
-    snprintf(out, 16, "%04u%02u%02u%02u%02u%02u", (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
-             (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100,
-             (unsigned)tm.tm_sec % 100);
+    snprintf(out, 16, "%04u%02u%02u%02u%02u%02u", (unsigned)(tm.tm_year + 1900) % 10000,
+             (unsigned)(tm.tm_mon + 1) % 100, (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
+             (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
 }
 
 static int set_validity(mbedtls_x509write_cert *crt)
@@ -148,7 +150,8 @@ static int set_fields(mbedtls_x509write_cert *crt, mbedtls_mpi *serial, mbedtls_
     mbedtls_x509write_crt_set_issuer_key(crt, key);
     if ((ret = mbedtls_x509write_crt_set_subject_name(crt, subject)) != 0 ||
         (ret = mbedtls_x509write_crt_set_issuer_name(crt, subject)) != 0 || (ret = set_validity(crt)) != 0 ||
-        (ret = set_serial(crt, serial)) != 0 || (ret = mbedtls_x509write_crt_set_basic_constraints(crt, 0, -1)) != 0 ||
+        (ret = set_serial(crt, serial)) != 0 ||
+        (ret = mbedtls_x509write_crt_set_basic_constraints(crt, 0, -1)) != 0 ||
         (ret = mbedtls_x509write_crt_set_key_usage(crt, MBEDTLS_X509_KU_DIGITAL_SIGNATURE)) != 0 ||
         (ret = set_extended_key_usage(crt)) != 0) {
         return ret;

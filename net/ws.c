@@ -342,7 +342,8 @@ static void give_back_large_buffer(struct ws_parser *p)
     }
 }
 
-enum ws_event ws_feed(struct ws_parser *p, const uint8_t *data, size_t len, size_t *used, struct ws_item *item)
+enum ws_event ws_feed(struct ws_parser *p, const uint8_t *data, size_t len, size_t *used,
+                      struct ws_item *item)
 {
     enum ws_event ev;
 

@@ -55,8 +55,8 @@ enum ws_event {
     WS_EV_MESSAGE, // type, data, len: a whole message
     WS_EV_PING,    // data, len: to be echoed in a pong
     WS_EV_PONG,
-    WS_EV_CLOSE,   // code (WS_CLOSE_NO_CODE if absent), data, len: the reason
-    WS_EV_FAIL,    // code to close with; the parser takes no more input
+    WS_EV_CLOSE, // code (WS_CLOSE_NO_CODE if absent), data, len: the reason
+    WS_EV_FAIL,  // code to close with; the parser takes no more input
 };
 
 struct ws_item {
@@ -69,7 +69,8 @@ struct ws_item {
 void ws_parser_init(struct ws_parser *p, size_t max_message);
 void ws_parser_free(struct ws_parser *p);
 // Take input up to the end of the next complete item; *used says how much. Call again with the rest.
-enum ws_event ws_feed(struct ws_parser *p, const uint8_t *data, size_t len, size_t *used, struct ws_item *item);
+enum ws_event ws_feed(struct ws_parser *p, const uint8_t *data, size_t len, size_t *used,
+                      struct ws_item *item);
 // Header of an unfragmented, unmasked frame; returns its length.
 size_t ws_frame_head(uint8_t out[WS_HEAD_MAX], int opcode, size_t len);
 // May this code stand in a close frame (RFC 6455 section 7.4)?

@@ -1,4 +1,4 @@
-// srcs: net/http.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c tests/sim/plat_host.c tests/sim/stream_mem.c tests/sim/http_demo.c
+// srcs: net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c tests/sim/plat_host.c tests/sim/stream_mem.c tests/sim/http_demo.c
 // libs: llhttp mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // Fuzz target: whatever a client sends, in whatever pieces and with whatever window, the server answers or

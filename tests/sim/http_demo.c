@@ -23,7 +23,10 @@ static void hello(struct http_request *r, void *arg)
 {
     const char *name = http_query(r, "name");
     char text[300];
-    int n = snprintf(text, sizeof text, "{\"hello\":\"%.200s\"}\n", name ? name : arg ? (const char *)arg : "world");
+    int n = snprintf(text, sizeof text, "{\"hello\":\"%.200s\"}\n",
+                     name  ? name
+                     : arg ? (const char *)arg
+                           : "world");
 
     http_add_header(r, "X-Identity", http_identity(r)->name);
     http_respond_json(r, 200, text, (size_t)n);

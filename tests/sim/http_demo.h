@@ -7,15 +7,15 @@
 
 // What the handlers saw; reset by the tests.
 struct http_demo {
-    unsigned aborts;          // abort callbacks
-    uint64_t uploaded;        // bytes of streamed bodies
-    uint64_t upload_sum;      // their sum, as a checksum
+    unsigned aborts;     // abort callbacks
+    uint64_t uploaded;   // bytes of streamed bodies
+    uint64_t upload_sum; // their sum, as a checksum
     unsigned auth_calls;
     unsigned ws_open, ws_closed;
-    int ws_code;              // of the last on_close
-    size_t take_max;          // most that the upload handler takes at once; 0: everything
-    uint64_t stream_max;      // longest stream; 0: any
-    struct http_request *held; // by /hold
+    int ws_code;                 // of the last on_close
+    size_t take_max;             // most that the upload handler takes at once; 0: everything
+    uint64_t stream_max;         // longest stream; 0: any
+    struct http_request *held;   // by /hold
     struct http_request *paused; // an upload that did not take all
 };
 extern struct http_demo demo;

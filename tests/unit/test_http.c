@@ -1,4 +1,4 @@
-// srcs: net/http.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c tests/sim/plat_host.c tests/sim/stream_mem.c tests/sim/http_demo.c
+// srcs: net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c tests/sim/plat_host.c tests/sim/stream_mem.c tests/sim/http_demo.c
 // libs: llhttp mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // HTTP server over streams in memory: every status it gives by itself, bodies, limits, timeouts, WebSocket.
@@ -140,8 +140,9 @@ static void test_head_has_no_body(void **state)
 static void test_pipelining(void **state)
 {
     struct mem_stream *m = connect_client();
-    const char *a = say(m, GET("/hello?name=1") "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc" GET(
-                               "/systems/x") "\r\n" GET("/none"));
+    const char *a = say(
+        m, GET("/hello?name=1") "POST /echo HTTP/1.1\r\n" HOST
+                                "Content-Length: 3\r\n\r\nabc" GET("/systems/x") "\r\n" GET("/none"));
 
     (void)state;
     a = strstr(a, "\"1\"");
@@ -156,9 +157,10 @@ static void test_pipelining(void **state)
 
 static void test_byte_by_byte(void **state)
 {
-    static const char text[] = "POST /echo HTTP/1.1\r\n" HOST
-                               "Empty:\r\nTransfer-Encoding: chunked\r\nX-Last:  v \t\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n"
-                               "0\r\nTrailer: t\r\n\r\n" GET("/none");
+    static const char text[] =
+        "POST /echo HTTP/1.1\r\n" HOST
+        "Empty:\r\nTransfer-Encoding: chunked\r\nX-Last:  v \t\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n"
+        "0\r\nTrailer: t\r\n\r\n" GET("/none");
     struct mem_stream *m = connect_client();
 
     (void)state;
@@ -225,13 +227,17 @@ static void test_protocol_errors(void **state)
         {400, "GET /hello HTTP/1.1\r\n" HOST "A: b\r\n c\r\n\r\n", NULL}, // obsolete line folding
         {400, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", NULL},
         {400, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: -1\r\n\r\n", "Content-Length"},
-        {400, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", NULL},
+        {400,
+         "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         NULL},
         {400, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nxyz\r\n", "body"},
-        {400, "POST /echo HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "Transfer-Encoding"},
+        {400, "POST /echo HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         "Transfer-Encoding"},
         {501, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "chunked"},
         {404, GET("/nothing"), "\"where\":\"/nothing\""},
         {405, "DELETE /hello HTTP/1.1\r\n" HOST "\r\n", "Allow: GET, HEAD, OPTIONS\r\n"},
-        {405, "POST /systems/x HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nab", "Allow: GET, HEAD, DELETE, OPTIONS\r\n"},
+        {405, "POST /systems/x HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nab",
+         "Allow: GET, HEAD, DELETE, OPTIONS\r\n"},
         {204, "OPTIONS /echo HTTP/1.1\r\n" HOST "\r\n", "Allow: POST, PUT, OPTIONS\r\n"},
         {204, "OPTIONS * HTTP/1.1\r\n" HOST "\r\n", "Allow: OPTIONS\r\n"},
         {411, "PUT /upload HTTP/1.1\r\n" HOST "\r\n", "length_required"},
@@ -245,7 +251,8 @@ static void test_protocol_errors(void **state)
         {505, "GET /hello HTTP/2.0\r\n" HOST "\r\n", "version"},
         {505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "version"},
         {426, GET("/ws"), "Upgrade: websocket\r\n"},
-        {403, "POST /echo HTTP/1.1\r\n" HOST "Origin: https://evil\r\nContent-Length: 1\r\n\r\nx", "cross_origin"},
+        {403, "POST /echo HTTP/1.1\r\n" HOST "Origin: https://evil\r\nContent-Length: 1\r\n\r\nx",
+         "cross_origin"},
         {200, "POST /echo HTTP/1.1\r\n" HOST "Origin: https://node\r\nContent-Length: 1\r\n\r\nx", NULL},
     };
 
@@ -298,7 +305,8 @@ static void test_large_head(void **state)
 static void test_continue(void **state)
 {
     struct mem_stream *m = connect_client();
-    const char *a = say(m, "POST /echo HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    const char *a = say(m,
+                        "POST /echo HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
 
     (void)state;
     assert_string_equal(a, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -550,9 +558,11 @@ static void test_auth(void **state)
         {"GET /hello HTTP/1.1\r\n" HOST "\r\n", 401, "WWW-Authenticate: Basic realm=\"keelson\"\r\n"},
         {"GET /nothing HTTP/1.1\r\n" HOST "\r\n", 401, NULL}, // says nothing about what exists
         {"GET /public HTTP/1.1\r\n" HOST "\r\n", 200, "X-Identity: \r\n"},
-        {"GET /hello HTTP/1.1\r\n" HOST "Authorization: Basic YWRtaW46c2VjcmV0\r\n\r\n", 200, "X-Identity: admin\r\n"},
+        {"GET /hello HTTP/1.1\r\n" HOST "Authorization: Basic YWRtaW46c2VjcmV0\r\n\r\n", 200,
+         "X-Identity: admin\r\n"},
         {"GET /hello HTTP/1.1\r\n" HOST "Authorization: Basic bm86cm9sZQ==\r\n\r\n", 403, NULL},
-        {"GET /hello HTTP/1.1\r\n" HOST "Authorization: Basic c2xvdzpkb3du\r\n\r\n", 429, "Retry-After: 5\r\n"},
+        {"GET /hello HTTP/1.1\r\n" HOST "Authorization: Basic c2xvdzpkb3du\r\n\r\n", 429,
+         "Retry-After: 5\r\n"},
         {"GET /hello HTTP/1.1\r\n" HOST "Authorization: Basic xxx\r\n\r\n", 401, NULL},
     };
 
@@ -684,8 +694,8 @@ static void test_timeouts(void **state)
 
 // --- WebSocket ---
 
-#define WS_HEAD                                                                                                        \
-    "GET /ws HTTP/1.1\r\n" HOST "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"                            \
+#define WS_HEAD                                                                                              \
+    "GET /ws HTTP/1.1\r\n" HOST "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"                  \
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
 static void feed_frame(struct mem_stream *m, int first, const void *data, size_t len)
@@ -735,7 +745,10 @@ static void test_ws_server_closes(void **state)
 
     (void)state;
     feed_frame(m, 0x81, "close", 5);
-    assert_memory_equal(m->out, "\x88\x0a\x03\xe9" "asked to", 12);
+    assert_memory_equal(m->out,
+                        "\x88\x0a\x03\xe9"
+                        "asked to",
+                        12);
     assert_int_equal(demo.ws_closed, 0);
     feed_frame(m, 0x88, "\x03\xe9", 2);
     assert_int_equal(demo.ws_closed, 1);
@@ -810,10 +823,14 @@ static void test_ws_bad_handshakes(void **state)
         const char *text;
         int status;
     } rows[] = {
-        {"GET /ws HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 12\r\n"
-         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", 426},
-        {"GET /ws HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-         "Sec-WebSocket-Key: dGhl\r\n\r\n", 400},
+        {"GET /ws HTTP/1.1\r\n" HOST
+         "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 12\r\n"
+         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+         426},
+        {"GET /ws HTTP/1.1\r\n" HOST
+         "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+         "Sec-WebSocket-Key: dGhl\r\n\r\n",
+         400},
         {"GET /ws HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 426},
         {WS_HEAD "Origin: https://elsewhere\r\n\r\n", 403},
         {WS_HEAD "Content-Length: 2\r\n\r\nab", 426},
@@ -831,10 +848,16 @@ static void test_ws_bad_handshakes(void **state)
 static void test_bad_requests_leave_nothing(void **state)
 {
     static const char *const texts[] = {
-        "garbage\r\n\r\n", GET("/nothing"), "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 99999999\r\n\r\n",
-        "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\r\nabcdeX", "GET /hello HTTP/1.1\r\nX: ",
-        "PUT /upload HTTP/1.1\r\n" HOST "Content-Length: 100\r\n\r\nabc", WS_HEAD "\r\n\x81\x01x", GET("/hold"),
-        "BREW / HTTP/1.1\r\n\r\n", GET("/stream/1000000"),
+        "garbage\r\n\r\n",
+        GET("/nothing"),
+        "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 99999999\r\n\r\n",
+        "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\r\nabcdeX",
+        "GET /hello HTTP/1.1\r\nX: ",
+        "PUT /upload HTTP/1.1\r\n" HOST "Content-Length: 100\r\n\r\nabc",
+        WS_HEAD "\r\n\x81\x01x",
+        GET("/hold"),
+        "BREW / HTTP/1.1\r\n\r\n",
+        GET("/stream/1000000"),
     };
     uint64_t total, warm = 0, used;
     struct http_stats stats;

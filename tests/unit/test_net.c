@@ -1,4 +1,4 @@
-// srcs: net/net.c net/stream_lwip.c net/stream.c net/http.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c tests/sim/plat_host.c tests/sim/http_demo.c
+// srcs: net/net.c net/stream_lwip.c net/stream.c net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c tests/sim/plat_host.c tests/sim/http_demo.c
 // libs: lwip llhttp mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // The IP stack against itself: two processes, each with its own lwIP, joined by a wire; and a DHCP client
@@ -123,12 +123,12 @@ struct client {
 };
 static struct client cl;
 
-#define REQUIRE(x)                                                                                                     \
-    do {                                                                                                               \
-        if (!(x)) {                                                                                                    \
-            fprintf(stderr, "client: line %d: %s\n", __LINE__, #x);                                                    \
-            _exit(1);                                                                                                  \
-        }                                                                                                              \
+#define REQUIRE(x)                                                                                           \
+    do {                                                                                                     \
+        if (!(x)) {                                                                                          \
+            fprintf(stderr, "client: line %d: %s\n", __LINE__, #x);                                          \
+            _exit(1);                                                                                        \
+        }                                                                                                    \
     } while (0)
 
 static err_t client_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
@@ -235,7 +235,8 @@ static void upload(const ip_addr_t *to, size_t size)
 
     memset(data, 1, size);
     client_connect(to);
-    client_send(head, (size_t)sprintf(head, "PUT /upload HTTP/1.1\r\nHost: n\r\nContent-Length: %zu\r\n\r\n", size));
+    client_send(
+        head, (size_t)sprintf(head, "PUT /upload HTTP/1.1\r\nHost: n\r\nContent-Length: %zu\r\n\r\n", size));
     client_send(data, size);
     sprintf(expected, "{\"bytes\":%zu,\"sum\":%zu}", size, size);
     wait_for(expected);
@@ -245,7 +246,8 @@ static void upload(const ip_addr_t *to, size_t size)
 
 static void download(const ip_addr_t *to)
 {
-    static const char request[] = "GET /stream/3000000?known HTTP/1.1\r\nHost: n\r\nConnection: close\r\n\r\n";
+    static const char request[] =
+        "GET /stream/3000000?known HTTP/1.1\r\nHost: n\r\nConnection: close\r\n\r\n";
     char *body;
 
     client_connect(to);
@@ -390,10 +392,12 @@ static void test_streams(void **state)
     assert_int_equal(http.connections, 0);
     assert_int_equal(demo.aborts, 200);
     net_stats(&after);
-    print_message("%llu frames in, %llu out, %u TCP blocks still in TIME_WAIT\n", (unsigned long long)after.rx_frames,
-                  (unsigned long long)after.tx_frames, after.tcp_connections - before.tcp_connections);
+    print_message("%llu frames in, %llu out, %u TCP blocks still in TIME_WAIT\n",
+                  (unsigned long long)after.rx_frames, (unsigned long long)after.tx_frames,
+                  after.tcp_connections - before.tcp_connections);
     // Only TIME_WAIT blocks may be left of all that traffic.
-    assert_in_range(after.pool_used, 0, before.pool_used + (after.tcp_connections - before.tcp_connections) + 4);
+    assert_in_range(after.pool_used, 0,
+                    before.pool_used + (after.tcp_connections - before.tcp_connections) + 4);
     assert_int_equal(after.heap_used, before.heap_used);
     http_server_free(server);
     stream_unlisten(&listener);
@@ -435,8 +439,8 @@ static uint16_t checksum(const uint8_t *p, size_t len)
 // RFC 2131: the answer is the request with a few fields changed. Returns its length.
 static size_t dhcp_answer(const uint8_t *request, uint8_t *out, uint8_t type)
 {
-    static const uint8_t options[] = {54, 4, 10, 9, 0, 1, 51, 4, 0, 0, 14, 16, 1, 4, 255, 255, 255, 0,
-                                      3, 4, 10, 9, 0, 1, 255};
+    static const uint8_t options[] = {54, 4,   10,  9,   0, 1, 51, 4,  0, 0, 14, 16, 1,
+                                      4,  255, 255, 255, 0, 3, 4,  10, 9, 0, 1,  255};
     size_t len = DHCP_OPTIONS + 3 + sizeof options;
     uint16_t sum;
 
@@ -464,7 +468,8 @@ static void serve_dhcp(int fd)
 {
     uint8_t in[1600], out[600];
     ssize_t n = read(fd, in, sizeof in);
-    bool dhcp = n > DHCP_OPTIONS + 3 && in[12] == 8 && in[13] == 0 && in[23] == 17 && in[36] == 0 && in[37] == 67;
+    bool dhcp = n > DHCP_OPTIONS + 3 && in[12] == 8 && in[13] == 0 && in[23] == 17 && in[36] == 0 &&
+                in[37] == 67;
 
     if (dhcp && in[DHCP_OPTIONS] == 53) {
         size_t len = dhcp_answer(in, out, in[DHCP_OPTIONS + 2] == 1 ? 2 : 5);

@@ -1,4 +1,4 @@
-// srcs: net/http.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c net/tls.c net/tls_identity.c net/https.c tests/sim/plat_host.c tests/sim/stream_host.c tests/sim/http_demo.c
+// srcs: net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c net/tls.c net/tls_identity.c net/https.c tests/sim/plat_host.c tests/sim/stream_host.c tests/sim/http_demo.c
 // libs: llhttp mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // HTTPS over real sockets with real clients: curl and openssl talk to the same TLS and HTTP code as the node's.
@@ -151,7 +151,8 @@ static void test_certificate(void **state)
     expect("openssl x509 -in $D/cert.pem -noout -text", "DNS:node7, DNS:node7.local, IP Address:127.0.0.1");
     expect("openssl verify -x509_strict -CAfile $D/cert.pem $D/cert.pem 2>&1", "OK");
     expect("curl -s --cacert $D/cert.pem -u admin:secret https://$S/hello", "world");
-    expect("curl -s --cacert $D/cert.pem --resolve node7.local:$P:127.0.0.1 https://node7.local:$P/public", "public");
+    expect("curl -s --cacert $D/cert.pem --resolve node7.local:$P:127.0.0.1 https://node7.local:$P/public",
+           "public");
     expect("curl -sS --cacert $D/cert.pem --resolve other:$P:127.0.0.1 https://other:$P/public 2>&1", "SSL");
 }
 
@@ -164,7 +165,8 @@ static void test_identity_renewed(void **state)
     assert_true(tls_identity_make(&id, &names, true));
     assert_memory_equal(id.key_der, identity.key_der, id.key_len);
     assert_true(tls_server_set_identity(https_tls(https), &id));
-    expect("openssl s_client -connect $S </dev/null 2>/dev/null | openssl x509 -noout -subject", "CN = renamed");
+    expect("openssl s_client -connect $S </dev/null 2>/dev/null | openssl x509 -noout -subject",
+           "CN = renamed");
     other = id;
     other.cert_len /= 2;
     assert_false(tls_server_set_identity(https_tls(https), &other));
@@ -184,15 +186,18 @@ static void test_versions(void **state)
 
     (void)state;
     expect("openssl s_client -connect $S -tls1_2 </dev/null 2>/dev/null", "Protocol  : TLSv1.2");
-    expect("openssl s_client -connect $S -tls1_2 -cipher ECDHE-ECDSA-CHACHA20-POLY1305 </dev/null 2>/dev/null",
-           "CHACHA20");
-    expect("openssl s_client -connect $S -alpn h2,http/1.1 </dev/null 2>/dev/null", "ALPN protocol: http/1.1");
+    expect(
+        "openssl s_client -connect $S -tls1_2 -cipher ECDHE-ECDSA-CHACHA20-POLY1305 </dev/null 2>/dev/null",
+        "CHACHA20");
+    expect("openssl s_client -connect $S -alpn h2,http/1.1 </dev/null 2>/dev/null",
+           "ALPN protocol: http/1.1");
     before = tls_stats().failed;
     expect("openssl s_client -connect $S -tls1_1 -cipher ALL:@SECLEVEL=0 </dev/null 2>&1", "alert");
     expect("openssl s_client -connect $S -tls1_2 -cipher AES128-SHA:@SECLEVEL=0 </dev/null 2>&1", "alert");
     expect("curl -s -m 5 http://$S/hello; echo $?", "5"); // 52 or 56: no answer in plain text
-    expect("head -c 100000 /dev/urandom | timeout 5 openssl s_client -connect $S -quiet >/dev/null 2>&1; echo done",
-           "done");
+    expect(
+        "head -c 100000 /dev/urandom | timeout 5 openssl s_client -connect $S -quiet >/dev/null 2>&1; echo done",
+        "done");
     assert_true(tls_stats().failed >= before + 3);
 }
 
@@ -200,7 +205,8 @@ static void test_resumption(void **state)
 {
     (void)state;
     sh("openssl s_client -connect $S -tls1_2 -sess_out $D/session </dev/null >/dev/null 2>&1");
-    expect("openssl s_client -connect $S -tls1_2 -sess_in $D/session </dev/null 2>/dev/null", "Reused, TLSv1.2");
+    expect("openssl s_client -connect $S -tls1_2 -sess_in $D/session </dev/null 2>/dev/null",
+           "Reused, TLSv1.2");
 }
 
 static void test_silent_clients_time_out(void **state)
@@ -222,7 +228,8 @@ static void test_silent_clients_time_out(void **state)
 static void test_keep_alive(void **state)
 {
     (void)state;
-    expect("$C -w '%{num_connects} ' https://$S/hello https://$S/hello https://$S/none", "world\"}\n1 {\"hello\":\"world\"}\n0 0 ");
+    expect("$C -w '%{num_connects} ' https://$S/hello https://$S/hello https://$S/none",
+           "world\"}\n1 {\"hello\":\"world\"}\n0 0 ");
     expect("$C -I https://$S/hello", "Content-Length: 18");
     expect("$C -i -H 'Connection: close' https://$S/hello", "Connection: close");
     expect("curl -s -k -i https://$S/hello", "401 Unauthorized");
@@ -233,11 +240,13 @@ static void test_upload_50_megabytes(void **state)
     (void)state;
     expect("head -c 50000000 /dev/zero | tr '\\0' '\\1' >$D/big; $C -T $D/big https://$S/upload",
            "{\"bytes\":50000000,\"sum\":50000000}");
-    expect("head -c 3000000 $D/big | $C -T - https://$S/upload", "{\"bytes\":3000000,\"sum\":3000000}"); // chunked
+    expect("head -c 3000000 $D/big | $C -T - https://$S/upload",
+           "{\"bytes\":3000000,\"sum\":3000000}"); // chunked
     expect("$C -o /dev/null -w '%{http_code}' --data-binary @$D/big https://$S/echo", "413");
     expect("$C -o /dev/null -w '%{http_code}' -T $D/big https://$S/nothing", "404");
-    expect("head -c 150000 $D/big >$D/small; $C --data-binary @$D/small https://$S/echo | cmp - $D/small && echo same",
-           "same");
+    expect(
+        "head -c 150000 $D/big >$D/small; $C --data-binary @$D/small https://$S/echo | cmp - $D/small && echo same",
+        "same");
 }
 
 static void test_download(void **state)
@@ -257,7 +266,8 @@ static void test_errors_arrive(void **state)
     expect("$C -i \"https://$S/$(head -c 6000 /dev/zero | tr '\\0' x)\"", "414 URI Too Long");
     expect("$C -i -X BREW https://$S/hello", "501 Not Implemented");
     expect("$C -i -H 'Expect: 100-continue' -d x https://$S/echo", "HTTP/1.1 100 Continue");
-    expect("printf 'garbage\\r\\n\\r\\n' | openssl s_client -quiet -connect $S 2>/dev/null", "400 Bad Request");
+    expect("printf 'garbage\\r\\n\\r\\n' | openssl s_client -quiet -connect $S 2>/dev/null",
+           "400 Bad Request");
 }
 
 static void test_websocket(void **state)
@@ -265,11 +275,12 @@ static void test_websocket(void **state)
     (void)state;
     demo.ws_closed = 0;
     // "hello" and a close frame, masked with zeros; the server closes afterwards.
-    expect("(printf 'GET /ws HTTP/1.1\\r\\nHost: x\\r\\nAuthorization: Basic YWRtaW46c2VjcmV0\\r\\nConnection: Upgrade\\r\\n'"
-           "'Upgrade: websocket\\r\\nSec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n\\r\\n'"
-           "'\\201\\205\\0\\0\\0\\0hello\\210\\202\\0\\0\\0\\0\\003\\350') | openssl s_client -quiet -connect $S 2>/dev/null"
-           " | tail -c 11 | od -An -c",
-           "201 005   h   e   l   l   o 210 002 003 350");
+    expect(
+        "(printf 'GET /ws HTTP/1.1\\r\\nHost: x\\r\\nAuthorization: Basic YWRtaW46c2VjcmV0\\r\\nConnection: Upgrade\\r\\n'"
+        "'Upgrade: websocket\\r\\nSec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n\\r\\n'"
+        "'\\201\\205\\0\\0\\0\\0hello\\210\\202\\0\\0\\0\\0\\003\\350') | openssl s_client -quiet -connect $S 2>/dev/null"
+        " | tail -c 11 | od -An -c",
+        "201 005   h   e   l   l   o 210 002 003 350");
     assert_int_equal(demo.ws_closed, 1);
     assert_int_equal(demo.ws_code, 1000);
 }
@@ -311,12 +322,18 @@ static void test_nothing_stays(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_certificate),   cmocka_unit_test(test_identity_renewed),
-        cmocka_unit_test(test_versions),      cmocka_unit_test(test_resumption),
-        cmocka_unit_test(test_keep_alive),    cmocka_unit_test(test_upload_50_megabytes),
-        cmocka_unit_test(test_download),      cmocka_unit_test(test_errors_arrive),
-        cmocka_unit_test(test_websocket),     cmocka_unit_test(test_parallel),
-        cmocka_unit_test(test_silent_clients_time_out), cmocka_unit_test(test_nothing_stays),
+        cmocka_unit_test(test_certificate),
+        cmocka_unit_test(test_identity_renewed),
+        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_resumption),
+        cmocka_unit_test(test_keep_alive),
+        cmocka_unit_test(test_upload_50_megabytes),
+        cmocka_unit_test(test_download),
+        cmocka_unit_test(test_errors_arrive),
+        cmocka_unit_test(test_websocket),
+        cmocka_unit_test(test_parallel),
+        cmocka_unit_test(test_silent_clients_time_out),
+        cmocka_unit_test(test_nothing_stays),
     };
 
     return cmocka_run_group_tests_name("tls", tests, setup, teardown);

@@ -194,7 +194,9 @@ static void test_close(void **state)
     } rows[] = {
         {"", 0, WS_CLOSE_NO_CODE, 0},
         {"\x03\xe8", 2, 1000, 0},
-        {"\x03\xe8" "bye", 5, 1000, 0},
+        {"\x03\xe8"
+         "bye",
+         5, 1000, 0},
         {"\x0b\xb8", 2, 3000, 0},
         {"\x13\x87", 2, 4999, 0},
         {"\x03\xf6", 2, 1014, 0},
@@ -248,7 +250,9 @@ static void test_utf8(void **state)
         {"\xc2", false},
         {"\xe2\x82", false},
         {"a\xe2\x28\xa1", false},
-        {"12345678\xe2\x82\xac" "12345678\xff", false},
+        {"12345678\xe2\x82\xac"
+         "12345678\xff",
+         false},
     };
 
     (void)state;
@@ -317,8 +321,12 @@ static void test_frame_head(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages),    cmocka_unit_test(test_lengths), cmocka_unit_test(test_protocol_errors),
-        cmocka_unit_test(test_close),       cmocka_unit_test(test_utf8),    cmocka_unit_test(test_utf8_exhaustive),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_protocol_errors),
+        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_utf8_exhaustive),
         cmocka_unit_test(test_frame_head),
     };
 
