@@ -113,8 +113,12 @@ void plat_pool_usage(uint64_t *total_bytes, uint64_t *free_bytes)
 
 void plat_heap_usage(uint64_t *total_bytes, uint64_t *used_bytes)
 {
+    // newlib 3.3 fills this structure with ints although its header declares size_t (mallocr.c, malloc.h).
+    enum { FIELDS = 10, UORDBLKS = 7 };
     struct mallinfo info = mallinfo();
+    int fields[FIELDS];
 
+    memcpy(fields, &info, sizeof(fields));
     *total_bytes = (uint64_t)(heap_end - heap_start);
-    *used_bytes = (uint64_t)info.uordblks;
+    *used_bytes = (uint64_t)fields[UORDBLKS];
 }
