@@ -425,15 +425,34 @@ bool cpuid_policy_has(uint32_t leaf, unsigned reg, unsigned bit)
     return slot != NULL && (*reg_of(&slot->value, reg) >> bit & 1) != 0;
 }
 
-enum vp_action exit_cpuid(struct vp *vp)
+static void put_result(struct vp *vp, const struct cpuid_result *r)
+{
+    struct hv_register_page *regs = vp->regs;
+
+    regs->gpr[GPR_RAX] = r->eax;
+    regs->gpr[GPR_RBX] = r->ebx;
+    regs->gpr[GPR_RCX] = r->ecx;
+    regs->gpr[GPR_RDX] = r->edx;
+}
+
+static __attribute__((noinline)) enum vp_action exit_cpuid_computed(struct vp *vp)
 {
     struct cpuid_result r;
 
     cpuid_policy(vp, (uint32_t)vp_gpr(vp, GPR_RAX), (uint32_t)vp_gpr(vp, GPR_RCX), &r);
-    vp_set_gpr(vp, GPR_RAX, r.eax);
-    vp_set_gpr(vp, GPR_RBX, r.ebx);
-    vp_set_gpr(vp, GPR_RCX, r.ecx);
-    vp_set_gpr(vp, GPR_RDX, r.edx);
+    put_result(vp, &r);
     vp->exit.insn_len = (uint8_t)vp_insn_len(vp, 2);
+    return VP_ADVANCE;
+}
+
+// Most leaves are the same for everybody: straight from the table to the registers.
+enum vp_action exit_cpuid(struct vp *vp)
+{
+    const struct slot *slot = slot_of((uint32_t)vp_gpr(vp, GPR_RAX));
+
+    if (slot == NULL || slot->fixup != NULL || vp->exit.insn_len == 0) {
+        return exit_cpuid_computed(vp);
+    }
+    put_result(vp, &slot->value);
     return VP_ADVANCE;
 }
