@@ -12,6 +12,9 @@
 
 #define SMALL_SEGMENT 512 // is copied together with its neighbours
 #define COMPACT_BYTES 2048
+#define KEEPALIVE_IDLE_MS 60000
+#define KEEPALIVE_INTERVAL_MS 10000
+#define KEEPALIVE_COUNT 6
 #define POLL_INTERVAL 2 // of tcp_poll(), in half seconds
 
 struct lwip_stream {
@@ -330,8 +333,11 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
     tcp_sent(pcb, on_sent);
     tcp_err(pcb, on_err);
     tcp_poll(pcb, on_poll, POLL_INTERVAL);
-    tcp_nagle_disable(pcb); // the layers above write whole records
-    ip_set_option(pcb, SOF_KEEPALIVE);
+    tcp_nagle_disable(pcb);            // the layers above write whole records
+    ip_set_option(pcb, SOF_KEEPALIVE); // a peer that vanished must not hold a long poll for ever
+    pcb->keep_idle = KEEPALIVE_IDLE_MS;
+    pcb->keep_intvl = KEEPALIVE_INTERVAL_MS;
+    pcb->keep_cnt = KEEPALIVE_COUNT;
     *l->last = ls;
     l->last = &ls->next;
     plat_post(&l->work, hand_over);

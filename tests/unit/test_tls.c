@@ -1,8 +1,9 @@
-// srcs: net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c net/tls.c net/tls_identity.c net/https.c tests/sim/plat_host.c tests/sim/stream_host.c tests/sim/http_demo.c
+// srcs: net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c net/tls.c net/tls_identity.c tests/sim/plat_host.c tests/sim/stream_host.c tests/sim/http_demo.c
 // libs: llhttp mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // HTTPS over real sockets with real clients: curl and openssl talk to the same TLS and HTTP code as the node's.
-#include "net/https.h"
+#include "net/http.h"
+#include "net/tls.h"
 #include "tests/sim/http_demo.h"
 #include "tests/sim/plat_host.h"
 
@@ -24,7 +25,8 @@
 extern char **environ;
 
 static struct http_server *server;
-static struct https *https;
+static struct tls_server *tls;
+static struct stream_listener listener;
 static struct tls_identity identity;
 static char dir[] = "/tmp/keelson-tls-XXXXXX";
 static char output[400000];
@@ -93,13 +95,25 @@ static void write_certificate(void)
     fclose(f);
 }
 
+static void on_accept(struct stream_listener *l, struct stream *s)
+{
+    (void)l;
+    tls_accept(tls, s);
+}
+
+static void on_ready(void *arg, struct stream *s)
+{
+    (void)arg;
+    http_serve(server, s);
+}
+
 static int setup(void **state)
 {
     static const uint8_t loopback[1][16] = {{127, 0, 0, 1}};
     static const uint8_t lens[1] = {4};
     const struct tls_names names = {.hostname = "node7", .ip = loopback, .ip_len = lens, .ip_count = 1};
     const struct http_config config = {.auth = http_demo_auth, .challenge = "Basic realm=\"keelson\""};
-    const struct tls_config tls = {.handshake_timeout_ms = 2000};
+    const struct tls_config tls_config = {.handshake_timeout_ms = 2000};
     char text[64];
 
     (void)state;
@@ -109,11 +123,13 @@ static int setup(void **state)
     write_certificate();
     server = http_server_new(&config);
     http_demo_routes(server);
-    https = https_start(server, &tls, &identity, 0);
-    assert_non_null(https);
-    snprintf(text, sizeof text, "127.0.0.1:%u", https_port(https));
+    tls = tls_server_new(&tls_config, &identity, on_ready, NULL);
+    assert_non_null(tls);
+    listener.accept = on_accept;
+    assert_true(stream_listen(&listener, 0));
+    snprintf(text, sizeof text, "127.0.0.1:%u", listener.port);
     setenv("S", text, 1);
-    snprintf(text, sizeof text, "%u", https_port(https));
+    snprintf(text, sizeof text, "%u", listener.port);
     setenv("P", text, 1);
     setenv("D", dir, 1);
     setenv("C", "curl -s -k -m 60 -u admin:secret", 1);
@@ -124,7 +140,8 @@ static int teardown(void **state)
 {
     (void)state;
     http_server_free(server);
-    https_stop(https);
+    stream_unlisten(&listener);
+    tls_server_free(tls);
     plat_host_settle();
     assert_int_equal(plat_host_armed(), 0);
     sh("rm -r $D");
@@ -135,7 +152,7 @@ static struct tls_stats tls_stats(void)
 {
     struct tls_stats t;
 
-    tls_server_stats(https_tls(https), &t);
+    tls_server_stats(tls, &t);
     return t;
 }
 
@@ -164,18 +181,18 @@ static void test_identity_renewed(void **state)
     (void)state;
     assert_true(tls_identity_make(&id, &names, true));
     assert_memory_equal(id.key_der, identity.key_der, id.key_len);
-    assert_true(tls_server_set_identity(https_tls(https), &id));
+    assert_true(tls_server_set_identity(tls, &id));
     expect("openssl s_client -connect $S </dev/null 2>/dev/null | openssl x509 -noout -subject",
            "CN = renamed");
     other = id;
     other.cert_len /= 2;
-    assert_false(tls_server_set_identity(https_tls(https), &other));
+    assert_false(tls_server_set_identity(tls, &other));
     assert_true(tls_identity_make(&other, &names, false));
     assert_memory_not_equal(other.key_der, id.key_der, id.key_len);
     other.key_len = id.key_len; // a key that does not belong to the certificate
     memcpy(other.key_der, id.key_der, id.key_len);
-    assert_false(tls_server_set_identity(https_tls(https), &other));
-    assert_true(tls_server_set_identity(https_tls(https), &identity));
+    assert_false(tls_server_set_identity(tls, &other));
+    assert_true(tls_server_set_identity(tls, &identity));
 }
 
 // --- protocol versions, resumption, garbage ---
