@@ -206,6 +206,8 @@ static void test_versions(void **state)
     expect(
         "openssl s_client -connect $S -tls1_2 -cipher ECDHE-ECDSA-CHACHA20-POLY1305 </dev/null 2>/dev/null",
         "CHACHA20");
+    expect("openssl s_client -connect $S -curves P-384:X25519:P-256 </dev/null 2>/dev/null",
+           "Server Temp Key: ECDH, prime256v1"); // not the slow one
     expect("openssl s_client -connect $S -alpn h2,http/1.1 </dev/null 2>/dev/null",
            "ALPN protocol: http/1.1");
     before = tls_stats().failed;
