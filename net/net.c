@@ -39,7 +39,7 @@ static struct plat_source source;
 static struct plat_timer lwip_timer;
 static struct plat_work change_work;
 static uint8_t isn_key[32];
-NETIF_DECLARE_EXT_CALLBACK(ext_callback)
+static netif_ext_callback_t ext_callback;
 
 // --- what lwIP asks of the platform ---
 
