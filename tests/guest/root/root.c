@@ -10,6 +10,7 @@
 #include "mgmt/plat.h"
 #include "mgmt/rt/cpu.h"
 #include "mgmt/rt/start.h"
+#include "mgmt/rt/wake.h"
 
 static bool go;
 static gpa_t chunks; // guest memory and deposits, allocated by the control plane before the start
@@ -378,13 +379,25 @@ void dataplane_heartbeat(uint32_t watchdog_s)
     (void)watchdog_s;
 }
 
+// Sleeps until the control plane has prepared memory (as mgmt/dataplane/loop.c does).
+static void wait_for_go(void)
+{
+    wake_init(&wake_data);
+    while (!__atomic_load_n(&go, __ATOMIC_ACQUIRE)) {
+        uint32_t seen = wake_seen(&wake_data);
+
+        if (!__atomic_load_n(&go, __ATOMIC_ACQUIRE) && wake_prepare(&wake_data, seen)) {
+            cpu_sleep();
+        }
+        wake_done(&wake_data);
+    }
+}
+
 void dataplane_run(void)
 {
     unsigned passed = 0, failed = 0;
 
-    while (!__atomic_load_n(&go, __ATOMIC_ACQUIRE)) {
-        __builtin_ia32_pause();
-    }
+    wait_for_go();
     for (unsigned i = 0; root_tests[i].name != NULL; i++) {
         if (run_test(i, &root_tests[i])) {
             passed++;
@@ -411,4 +424,5 @@ void mgmt_main(const struct mgmt_boot_info *info)
         return;
     }
     __atomic_store_n(&go, true, __ATOMIC_RELEASE);
+    wake(&wake_data);
 }
