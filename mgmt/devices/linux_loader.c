@@ -196,6 +196,26 @@ static bool write_page_tables(const struct guest_mem *mem)
     return true;
 }
 
+// What a PC's firmware has at its reset vector, as far as it is needed: a reset. Linux jumps there in real
+// mode to restart, because on a hardware-reduced ACPI platform it prefers EFI's reset to the FADT's register
+// and falls back to this one (arch/x86/kernel/reboot.c, BOOT_EFI then BOOT_BIOS).
+static bool write_reset_vector(const struct guest_mem *mem)
+{
+    static const uint8_t code[] = {
+        0xb0,
+        MACHINE_RESET_VALUE, // mov al, value
+        0xba,
+        MACHINE_RESET_PORT & 0xff,
+        MACHINE_RESET_PORT >> 8, // mov dx, port
+        0xee,                    // out dx, al
+        0xf4,                    // hlt
+        0xeb,
+        0xfd, // jmp to the hlt
+    };
+
+    return guest_mem_write(mem, GPA(MACHINE_RESET_VECTOR), code, sizeof(code));
+}
+
 static bool write_low_memory(struct linux_load *load, const struct bzimage *image)
 {
     static const uint64_t gdt[GDT_ENTRIES] = {0, 0, GDT_CODE64, GDT_DATA};
@@ -205,7 +225,7 @@ static bool write_low_memory(struct linux_load *load, const struct bzimage *imag
 
     if (params == NULL || !guest_mem_write(mem, GPA(GDT_GPA), gdt, sizeof(gdt)) || !write_page_tables(mem) ||
         !guest_mem_write(mem, GPA(CMDLINE_GPA), cmdline, text_length(cmdline) + 1) ||
-        !acpi_tables_write(mem, &load->boot->machine)) {
+        !acpi_tables_write(mem, &load->boot->machine) || !write_reset_vector(mem)) {
         (void)snprintf(load->error, sizeof(load->error), "guest memory or processor count is out of range");
         return false;
     }

@@ -19,6 +19,7 @@
 #define MACHINE_LAPIC_BASE 0xFEE00000ull // answered by the hypervisor
 #define MACHINE_ACPI_BASE 0xE0000ull     // RSDP and tables, in guest RAM
 #define MACHINE_ACPI_END 0x100000ull
+#define MACHINE_RESET_VECTOR 0xFFFF0ull // code that writes MACHINE_RESET_PORT; behind the tables
 
 // --- ports ---
 #define MACHINE_COM1_PORT 0x3F8

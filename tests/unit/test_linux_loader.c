@@ -187,6 +187,19 @@ static void test_zero_page(void **state)
     close_fixture(&f);
 }
 
+// Linux restarts a hardware-reduced machine by jumping to the BIOS reset vector.
+static void test_reset_vector(void **state)
+{
+    static const uint8_t code[] = {0xb0, 0x06, 0xba, 0xf9, 0x0c, 0xee}; // mov al,6; mov dx,0xcf9; out dx,al
+    struct fixture f;
+
+    (void)state;
+    open_fixture(&f, 64 * MIB);
+    assert_true(linux_load_begin(&f.load, &f.boot));
+    assert_memory_equal(f.boot.mem.ram + 0xffff0, code, sizeof(code));
+    close_fixture(&f);
+}
+
 static void test_high_memory_in_e820(void **state)
 {
     struct fixture f;
@@ -441,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places_everything),        cmocka_unit_test(test_zero_page),
+        cmocka_unit_test(test_reset_vector),
         cmocka_unit_test(test_high_memory_in_e820),      cmocka_unit_test(test_entry_state),
         cmocka_unit_test(test_initrd_below_its_limit),   cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_read_error_while_copying), cmocka_unit_test(test_debian_kernel),
