@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command table: what there is, what it takes, what it does.
+#include "tools/keelctl/keelctl.h"
+
+#define CREATE_OPTIONS                                                                                       \
+    "file kernel initrd cmdline memory cpus owner start console port from idle no-wait timeout"
+
+const struct command commands[] = {
+    {"image", "put", "NAME FILE", 2, 2, "", "upload a file, or standard input (-), as an image", image_put,
+     false},
+    {"image", "list", "", 0, 0, "", "images and uploads in progress", image_list, false},
+    {"image", "show", "NAME", 1, 1, "", "one image", image_show, false},
+    {"image", "delete", "NAME", 1, 1, "", "delete an image that no system uses", image_delete, false},
+
+    {"system", "create", "ID", 1, 1, CREATE_OPTIONS, "define a system by a document or by short options",
+     system_create, false},
+    {"system", "start", "ID", 1, 1, "console port from idle no-wait timeout", "start a system", system_start,
+     false},
+    {"system", "stop", "ID", 1, 1, "no-wait timeout", "terminate a system at once", system_stop, false},
+    {"system", "shutdown", "ID", 1, 1, "no-wait timeout", "press a system's power button and wait",
+     system_shutdown, false},
+    {"system", "pause", "ID", 1, 1, "no-wait timeout", "suspend a system's processors", system_pause, false},
+    {"system", "resume", "ID", 1, 1, "no-wait timeout", "let a paused system go on", system_resume, false},
+    {"system", "list", "", 0, 0, "", "all systems", system_list, false},
+    {"system", "show", "ID", 1, 1, "", "one system: state, memory, processors, times", system_show, false},
+    {"system", "properties", "ID", 1, 1, "types", "the system's Properties document", system_properties,
+     false},
+    {"system", "console", "ID", 1, 1, "port from new idle", "attach to a serial port; Ctrl-] leaves",
+     system_console, false},
+    {"system", "history", "ID", 1, 1, "port from", "print what a serial port has said", system_history,
+     false},
+    {"system", "wait", "ID", 1, 1, "timeout", "wait until a system has ended, and say how", system_wait,
+     false},
+    {"system", "delete", "ID", 1, 1, "force no-wait timeout", "forget a system that has stopped",
+     system_delete, false},
+
+    {"node", "show", "", 0, 0, "", "version, processors, memory, uptime", node_show, false},
+    {"node", "trust", "[FINGERPRINT]", 0, 1, "", "remember the node's certificate as the right one",
+     node_trust, true},
+    {"node", "partitions", "", 0, 0, "", "what the hypervisor counts for each partition", node_partitions,
+     false},
+    {"node", "log", "", 0, 0, "from", "the hypervisor's log", node_log, false},
+    {"node", "metrics", "", 0, 0, "", "counters in Prometheus' text format", node_metrics, false},
+    {"node", "reboot", "", 0, 0, "force", "restart the node", node_reboot, false},
+    {"node", "poweroff", "", 0, 0, "force", "power the node off", node_poweroff, false},
+
+    {"event", "list", "", 0, 0, "from follow", "what has happened on the node", event_list, false},
+
+    {"operation", "list", "", 0, 0, "", "operations, newest first", operation_list, false},
+    {"operation", "show", "NUMBER", 1, 1, "", "one operation", operation_show, false},
+    {"operation", "wait", "NUMBER", 1, 1, "timeout", "wait until an operation has ended", operation_wait,
+     false},
+    {"operation", "delete", "NUMBER", 1, 1, "", "forget an operation", operation_delete, false},
+
+    {"completion", "bash", "", 0, 0, "", "print a completion script: source <(keelctl completion bash)",
+     completion_bash, true},
+    {0},
+};
