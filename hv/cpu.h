@@ -14,6 +14,7 @@ struct cpu {
     uint32_t index;
     uint32_t apic_id;
     struct vp *current; // VP loaded here, or NULL
+    struct vp *context; // VP whose context is live here, or NULL (hv/context.h)
     bool online;
     uint8_t *stack_top;
     void *arch; // arch/x86: GDT, TSS, VMXON region or host save area

@@ -31,21 +31,17 @@ void vp_set_reg(struct vp *vp, uint32_t name, uint64_t value)
 
 unsigned vp_cpl(struct vp *vp)
 {
-    union hv_register_value ss = {.u64 = 0};
-
-    (void)virt->get_reg(vp, HV_REG_SS, &ss);
-    return ss.segment.attributes >> 5 & 3;
+    return virt->mode(vp) & VP_MODE_CPL;
 }
 
 static enum decode_mode decode_mode_of(struct vp *vp)
 {
-    union hv_register_value cs = {.u64 = 0};
+    uint32_t mode = virt->mode(vp);
 
-    (void)virt->get_reg(vp, HV_REG_CS, &cs);
-    if ((cs.segment.attributes & BIT(13)) != 0 && (vp_reg(vp, HV_REG_EFER) & BIT(10)) != 0) {
+    if ((mode & VP_MODE_LMA) != 0 && (mode & VP_MODE_CS_L) != 0) {
         return DECODE_64;
     }
-    return (cs.segment.attributes & BIT(14)) != 0 ? DECODE_32 : DECODE_16;
+    return (mode & VP_MODE_CS_D) != 0 ? DECODE_32 : DECODE_16;
 }
 
 unsigned vp_insn_len(struct vp *vp, unsigned opcode_bytes)
@@ -179,7 +175,7 @@ bool vp_prepare_entry(struct vp *vp)
     if (vp->waiting) {
         finish_wait(vp);
     }
-    vector = vlapic_pending(vp);
+    vector = virt_caps.apicv && !vp->halted ? -1 : vlapic_pending(vp);
     if (vp->halted && stays_halted(vp, vector)) {
         return false;
     }

@@ -65,11 +65,21 @@ static void set_entry(uint64_t *slot, uint64_t e)
 }
 
 // With APIC virtualization the processor recognizes the APIC page by the address it translates to (SDM 3C
-// "Virtualizing Memory-Mapped APIC Accesses"); the page itself is never read or written.
+// "Virtualizing Memory-Mapped APIC Accesses"). Each partition has a page of its own, because guests can reach
+// it as memory while their APIC is in x2APIC mode or off.
 static bool map_apic_page(struct partition *p)
 {
-    return !virt_caps.apicv || gpa_map(p, GPA(0xfee00000), virt_caps.apic_access, GPA_4K,
-                                       HV_MAP_READ | HV_MAP_WRITE) == HV_STATUS_SUCCESS;
+    void *page;
+
+    if (!virt_caps.apicv) {
+        return true;
+    }
+    page = partition_page_alloc(p);
+    if (page == NULL) {
+        return false;
+    }
+    p->apic_access = va_to_spa(page);
+    return gpa_map(p, GPA(0xfee00000), p->apic_access, GPA_4K, HV_MAP_READ | HV_MAP_WRITE) == HV_STATUS_SUCCESS;
 }
 
 bool gpa_space_init(struct partition *p)
@@ -292,6 +302,9 @@ void gpa_space_fini(struct partition *p)
     if (p->npt_root != NULL) {
         release_table(p, p->npt_root, TOP_LEVEL);
         p->npt_root = NULL;
+        if (p->apic_access.v != 0) {
+            partition_page_free(p, spa_to_va(p->apic_access));
+        }
     }
 }
 

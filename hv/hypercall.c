@@ -9,6 +9,8 @@
 #include "hv/hvcall.h"
 
 #define REP_BUDGET_US 50 // a rep call gives the processor back after this long
+#define REP_CHECK 8u     // elements between looks at the clock
+static uint64_t rep_budget; // ticks
 
 enum { PRIV_NONE = 0, PRIV_CREATE_PARTITIONS = 32, PRIV_ACCESS_PARTITION_ID = 33, PRIV_ACCESS_MEMORY_POOL = 34 };
 enum caller_rule { CALLER_ANY, CALLER_PARENT, CALLER_PARENT_OR_SELF, CALLER_ROOT };
@@ -59,13 +61,11 @@ struct call_regs { // the caller's view of the call, by its mode
     bool long_mode;
 };
 
-static struct call_regs read_regs(struct vp *vp)
+static struct call_regs read_regs(struct vp *vp, uint32_t mode)
 {
     struct call_regs r;
-    union hv_register_value cs = {.u64 = 0};
 
-    (void)virt->get_reg(vp, HV_REG_CS, &cs);
-    r.long_mode = (cs.segment.attributes & BIT(13)) != 0;
+    r.long_mode = (mode & VP_MODE_CS_L) != 0;
     if (r.long_mode) {
         r.input = vp_gpr(vp, GPR_RCX);
         r.in = GPA(vp_gpr(vp, GPR_RDX));
@@ -92,7 +92,12 @@ static void write_result(struct vp *vp, const struct call_regs *r, hv_status_t s
 
 bool hvcall_more(const struct hvcall *c, uint32_t done)
 {
-    return done < c->rep_count && (done == 0 || (done & 7) != 0 || host_tsc() < c->deadline);
+    return done < c->rep_count && (done == 0 || done % REP_CHECK != 0 || host_tsc() < c->deadline);
+}
+
+void hypercall_init(void)
+{
+    rep_budget = host_tsc_hz / 1000000 * REP_BUDGET_US;
 }
 
 // --- decoding ---
@@ -125,27 +130,62 @@ static bool block_is_valid(gpa_t gpa, size_t len)
     return len == 0 || ((gpa.v & 7) == 0 && (gpa.v & (PAGE_SIZE - 1)) + len <= PAGE_SIZE);
 }
 
+// Where a parameter block lies. The last translation is kept a VP and direction; it holds while the GPA space
+// does not change (gpa_flush() counts, and waits for processors that are in here).
+static void *block_pointer(struct vp *vp, struct call_block *b, gpa_t gpa, uint32_t right)
+{
+    struct partition *p = vp->partition;
+    struct gpa_mapping m;
+
+    if (b->page == (gpa.v & PAGE_MASK) && b->generation == p->gpa_generation && b->va != NULL) {
+        return b->va + (gpa.v & (PAGE_SIZE - 1));
+    }
+    if (!gpa_lookup(p, GPA(gpa.v & PAGE_MASK), &m) || (m.flags & right) == 0) {
+        return NULL;
+    }
+    *b = (struct call_block){gpa.v & PAGE_MASK, p->gpa_generation, spa_to_va(m.spa)};
+    return b->va + (gpa.v & (PAGE_SIZE - 1));
+}
+
+// Blocks are a multiple of four bytes and aligned to eight; most are so short that a loop beats REP MOVS.
+static void copy_block(void *to, const void *from, size_t len)
+{
+    uint32_t *t = to;
+    const volatile uint32_t *f = from; // the caller's memory: each word is read once
+
+    if (len > 128) {
+        __builtin_memcpy(to, from, len);
+        return;
+    }
+    for (size_t i = 0; i < len / 4; i++) {
+        t[i] = f[i];
+    }
+}
+
 // Copies the input block. Calls with a variable part take as much as the page holds up to their limit.
 static hv_status_t fetch_input(const struct hvcall_row *row, const struct call_regs *r, struct hvcall *c)
 {
     uint8_t *buf = in_buf[this_cpu()->index];
-    size_t fixed = row->in + (size_t)row->rep_in * c->rep_start;
+    size_t skip = (size_t)row->rep_in * c->rep_start;
     size_t reps = (size_t)row->rep_in * c->rep_count;
     size_t var = row->var == 0 ? 0 : MIN(row->var, PAGE_SIZE - ((r->in.v + row->in) & (PAGE_SIZE - 1)));
+    const uint8_t *from;
 
-    if (!block_is_valid(r->in, fixed + reps)) {
-        return HV_STATUS_INVALID_ALIGNMENT;
-    }
     c->in = buf;
     c->rep_in = buf + row->in;
     c->var_len = (uint32_t)var;
-    c->in_gpa = r->in;
-    if (row->in + var != 0 && !vp_read_gpa(c->vp->partition, r->in, buf, row->in + var)) {
+    if (row->in + skip + reps == 0) {
+        return HV_STATUS_SUCCESS;
+    }
+    if (!block_is_valid(r->in, row->in + skip + reps)) {
+        return HV_STATUS_INVALID_ALIGNMENT;
+    }
+    from = block_pointer(c->vp, &c->vp->call_in, r->in, HV_MAP_READ);
+    if (from == NULL) {
         return HV_STATUS_INVALID_PARAMETER;
     }
-    if (reps != 0 && !vp_read_gpa(c->vp->partition, GPA(r->in.v + fixed), buf + row->in, reps)) {
-        return HV_STATUS_INVALID_PARAMETER;
-    }
+    copy_block(buf, from, row->in + var);
+    copy_block(buf + row->in, from + row->in + skip, reps);
     return HV_STATUS_SUCCESS;
 }
 
@@ -153,34 +193,43 @@ static hv_status_t prepare_output(const struct hvcall_row *row, const struct cal
 {
     uint8_t *buf = out_buf[this_cpu()->index];
     size_t len = row->out + (size_t)row->rep_out * (c->rep_start + c->rep_count);
-    struct gpa_mapping m;
 
+    c->out = buf;
+    c->rep_out = buf + row->out;
     if (len == 0) {
         return HV_STATUS_SUCCESS;
     }
     if (!block_is_valid(r->out, len)) {
         return HV_STATUS_INVALID_ALIGNMENT;
     }
-    if (!gpa_lookup(c->vp->partition, r->out, &m) || (m.flags & HV_MAP_WRITE) == 0) {
+    if (block_pointer(c->vp, &c->vp->call_out, r->out, HV_MAP_WRITE) == NULL) {
         return HV_STATUS_INVALID_PARAMETER; // found before anything has been done
     }
-    c->out = buf;
-    c->rep_out = buf + row->out;
-    __builtin_memset(buf, 0, row->out);
+    if (row->out != 0) {
+        __builtin_memset(buf, 0, row->out);
+    }
     return HV_STATUS_SUCCESS;
 }
 
+// The page was there before the call; if the call itself took it away, that is the caller's own mistake.
 static bool store_output(const struct hvcall_row *row, const struct call_regs *r, const struct hvcall *c,
                          hv_status_t status)
 {
     size_t reps = (size_t)row->rep_out * c->rep_done;
-    gpa_t at = GPA(r->out.v + row->out + (uint64_t)row->rep_out * c->rep_start);
+    uint8_t *to;
 
-    if (row->out != 0 && status == HV_STATUS_SUCCESS &&
-        !vp_write_gpa(c->vp->partition, r->out, c->out, row->out)) {
+    if (reps + row->out == 0) {
+        return true;
+    }
+    to = block_pointer(c->vp, &c->vp->call_out, r->out, HV_MAP_WRITE);
+    if (to == NULL) {
         return false;
     }
-    return reps == 0 || vp_write_gpa(c->vp->partition, at, c->rep_out, reps);
+    if (status == HV_STATUS_SUCCESS) {
+        copy_block(to, c->out, row->out);
+    }
+    copy_block(to + row->out + (size_t)row->rep_out * c->rep_start, c->rep_out, reps);
+    return true;
 }
 
 // --- who may call ---
@@ -253,18 +302,41 @@ static enum vp_action continue_rep(struct vp *vp, const struct call_regs *r, uin
     return VP_RESUME;
 }
 
+// The data plane's call, twice for each access to a device: straight to its handler.
+static enum vp_action intercept_wait(struct vp *vp, const struct call_regs *r)
+{
+    const uint64_t in[2] = {r->in.v, r->out.v};
+    struct hvcall c = {.vp = vp, .in = in};
+    hv_status_t status;
+
+    hv_lock();
+    status = hvcall_x_intercept_wait(&c);
+    hv_unlock();
+    write_result(vp, r, status, 0);
+    return VP_ADVANCE;
+}
+
 enum vp_action exit_hypercall(struct vp *vp)
 {
-    struct call_regs r = read_regs(vp);
-    struct hvcall c = {.vp = vp};
+    uint32_t mode = virt->mode(vp);
+    struct call_regs r;
+    struct hvcall c;
     const struct hvcall_row *row;
     hv_status_t status;
 
-    if (vp_cpl(vp) != 0 || (vp_reg(vp, HV_REG_CR0) & 1) == 0 || (vp->partition->privileges & BIT(5)) == 0) {
+    // Only ring 0 in protected mode calls (TLFS "Legal Hypercall Environments").
+    if ((mode & (VP_MODE_CPL | VP_MODE_PE)) != VP_MODE_PE || (vp->partition->privileges & BIT(5)) == 0) {
         return vp_inject_ud(vp);
     }
     vp->hypercalls++;
     vp->exit.insn_len = (uint8_t)vp_insn_len(vp, 3);
+    r = read_regs(vp, mode);
+    c.vp = vp;
+    c.rep_start = 0;
+    c.rep_done = 0;
+    if (r.input == (HVCALL_X_INTERCEPT_WAIT | HVCALL_FAST) && vp->partition->is_root) {
+        return intercept_wait(vp, &r);
+    }
     row = find_row((uint16_t)r.input);
     if (row == NULL) {
         write_result(vp, &r, HV_STATUS_INVALID_HYPERCALL_CODE, 0);
@@ -272,9 +344,7 @@ enum vp_action exit_hypercall(struct vp *vp)
     }
     status = check_input(row, r.input, &c);
     if (status == HV_STATUS_SUCCESS) {
-        if (row->is_rep) {
-            c.deadline = host_tsc() + host_tsc_hz / 1000000 * REP_BUDGET_US;
-        }
+        c.deadline = row->is_rep && c.rep_count > REP_CHECK ? host_tsc() + rep_budget : ~0ull;
         status = run_call(row, &r, &c);
     }
     if (row->is_rep && status == HV_STATUS_SUCCESS && c.rep_done < c.rep_count) {

@@ -20,9 +20,9 @@ struct hvcall {
     uint32_t rep_done;           // set by the handler
     uint32_t var_len;            // bytes after the fixed part (calls with `var`)
     uint64_t deadline;           // host TSC: rep handlers stop after it
-    gpa_t in_gpa;
 };
 
+void hypercall_init(void); // boot, once host_tsc_hz is known
 enum vp_action exit_hypercall(struct vp *vp);
 
 // True while a rep handler may take another element.

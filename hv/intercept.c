@@ -11,32 +11,28 @@
 
 static spinlock_t intercept_lock; // every partition's queue and waiter
 
-static uint16_t execution_state(struct vp *vp)
-{
-    uint64_t cr0 = vp_reg(vp, HV_REG_CR0);
-    uint64_t efer = vp_reg(vp, HV_REG_EFER);
-
-    return (uint16_t)(vp_cpl(vp) | ((cr0 & 1) << 2) | ((cr0 >> 18 & 1) << 3) | ((efer >> 10 & 1) << 4));
-}
-
 void vp_intercept_begin(struct vp *vp, uint32_t type, uint8_t payload_size, uint8_t access)
 {
     struct hv_message *m = vp->message;
+    struct hv_register_page *regs = vp->regs;
     union hv_register_value cs;
 
-    m->header = (struct hv_message_header){
-        .type = type,
-        .payload_size = payload_size,
-        .sender = vp->partition->id,
-    };
+    regs->rip = vp_reg(vp, HV_REG_RIP);
+    regs->rflags = vp_reg(vp, HV_REG_RFLAGS);
+    regs->gpr[GPR_RSP] = vp_reg(vp, HV_REG_RSP);
+    regs->dirty = 0;
+    regs->is_valid = 1;
+    m->header.type = type;
+    m->header.payload_size = payload_size;
+    m->header.sender = vp->partition->id;
     (void)virt->get_reg(vp, HV_REG_CS, &cs);
     m->intercept.vp_index = vp->index;
     m->intercept.insn_length = vp->exit.insn_len & 0xf;
     m->intercept.access = access;
-    m->intercept.execution_state = execution_state(vp);
+    m->intercept.execution_state = virt->mode(vp) & VP_MODE_STATE;
     m->intercept.cs = cs.segment;
-    m->intercept.rip = vp_reg(vp, HV_REG_RIP);
-    m->intercept.rflags = vp_reg(vp, HV_REG_RFLAGS);
+    m->intercept.rip = regs->rip;
+    m->intercept.rflags = regs->rflags;
 }
 
 enum vp_action vp_intercept_send(struct vp *vp)
@@ -44,11 +40,6 @@ enum vp_action vp_intercept_send(struct vp *vp)
     struct partition *parent = vp->partition->parent;
     struct vp *waiter;
 
-    vp->regs->rip = vp_reg(vp, HV_REG_RIP);
-    vp->regs->rflags = vp_reg(vp, HV_REG_RFLAGS);
-    vp->regs->gpr[GPR_RSP] = vp_reg(vp, HV_REG_RSP);
-    vp->regs->dirty = 0;
-    vp->regs->is_valid = 1;
     __atomic_or_fetch(&vp->block, VP_BLOCK_INTERCEPT, __ATOMIC_SEQ_CST);
 
     spin_lock(&intercept_lock);

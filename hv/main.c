@@ -5,6 +5,7 @@
 #include "arch/x86/virt.h"
 #include "hv/console.h"
 #include "hv/frames.h"
+#include "hv/hypercall.h"
 #include "hv/root.h"
 #include "hv/sched.h"
 
@@ -59,6 +60,7 @@ void hv_main(struct boot_info *info)
     choose_backend();
     host_start_cpus(info);
     cpuid_policy_init();
+    hypercall_init();
     virt->cpu_on();
     for (uint32_t i = 0; i < cpu_count; i++) {
         sched_init_cpu(i);

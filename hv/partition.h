@@ -39,6 +39,7 @@ struct partition {
     uint64_t npt_pages;
     uint64_t gpa_generation; // (a) changes with every gpa_flush()
     uint64_t mapped_pages;
+    spa_t apic_access; // (c) page at GPA 0xfee00000 when the processor virtualizes the APIC; never used as memory
     uint8_t gpa_width; // bits
     uint64_t eptp; // (c) VT-x: EPT pointer; AMD-V: nCR3
     uint16_t vpid_base; // (c)

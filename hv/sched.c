@@ -4,6 +4,7 @@
 
 #include "arch/x86/host.h"
 #include "arch/x86/vlapic.h"
+#include "hv/context.h"
 #include "hv/cpu.h"
 #include "hv/exit.h"
 
@@ -136,7 +137,7 @@ static bool place_woken(struct sched_cpu *s, struct vp *vp)
 
 static bool is_pinned(const struct vp *vp)
 {
-    return vp->partition->is_root;
+    return vp->partition->is_root || __atomic_load_n(&vp->context_live, __ATOMIC_ACQUIRE);
 }
 
 // Gives a VP that is neither queued nor running to another processor. `from` is locked on entry, the new
@@ -156,7 +157,7 @@ static struct sched_cpu *move_home(struct sched_cpu *from, struct vp *vp, uint32
     return to;
 }
 
-void sched_wake(struct vp *vp)
+void sched_wake(struct vp *vp, bool may_move)
 {
     uint32_t cpu;
     struct sched_cpu *s = lock_home(vp, &cpu);
@@ -166,7 +167,7 @@ void sched_wake(struct vp *vp)
         spin_unlock(&s->lock);
         return;
     }
-    if (!is_pinned(vp) && find_idle_cpu(cpu) != cpu) {
+    if (may_move && !is_pinned(vp) && find_idle_cpu(cpu) != cpu) {
         cpu = find_idle_cpu(cpu);
         s = move_home(s, vp, cpu);
         if (vp->queued || vp->running || __atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) != 0) {
@@ -310,24 +311,6 @@ void sched_timer_check(void)
 
 // --- switching ---
 
-static void save_debug(struct vp *vp)
-{
-    __asm__ volatile("mov %%db0, %0" : "=r"(vp->dr[0]));
-    __asm__ volatile("mov %%db1, %0" : "=r"(vp->dr[1]));
-    __asm__ volatile("mov %%db2, %0" : "=r"(vp->dr[2]));
-    __asm__ volatile("mov %%db3, %0" : "=r"(vp->dr[3]));
-    __asm__ volatile("mov %%db6, %0" : "=r"(vp->dr6));
-}
-
-static void restore_debug(const struct vp *vp)
-{
-    __asm__ volatile("mov %0, %%db0" : : "r"(vp->dr[0]));
-    __asm__ volatile("mov %0, %%db1" : : "r"(vp->dr[1]));
-    __asm__ volatile("mov %0, %%db2" : : "r"(vp->dr[2]));
-    __asm__ volatile("mov %0, %%db3" : : "r"(vp->dr[3]));
-    __asm__ volatile("mov %0, %%db6" : : "r"(vp->dr6));
-}
-
 static void switch_in(struct cpu *c, struct vp *vp)
 {
     struct sched_cpu *s = c->sched;
@@ -335,8 +318,9 @@ static void switch_in(struct cpu *c, struct vp *vp)
     c->current = vp;
     vp->switches++;
     virt->vp_load(vp);
-    fpu_restore(vp);
-    restore_debug(vp);
+    if (vp->priority != 0) {
+        context_take(vp); // the data plane leaves it to the guest that it serves
+    }
     vp->check_interrupts = true;
     vp->run_start = host_tsc();
     s->slice_end = vp->run_start + slice_ticks;
@@ -348,8 +332,6 @@ static void switch_out(struct cpu *c, struct vp *vp)
     struct sched_cpu *s = c->sched;
     uint64_t ran = host_tsc() - vp->run_start;
 
-    save_debug(vp);
-    fpu_save(vp);
     virt->vp_unload(vp);
     vp->run_tsc += ran;
     vp->vruntime += weighted(vp, ran);

@@ -16,7 +16,8 @@ void sched_init_cpu(uint32_t index);
 void sched_loop(void) __attribute__((noreturn));
 
 void sched_place(struct vp *vp); // choose a home processor for a new VP
-void sched_wake(struct vp *vp);  // block has become 0: queue it, preempt, kick; any processor
+// block has become 0: queue it, preempt, kick; any processor. may_move: an idle processor may take it.
+void sched_wake(struct vp *vp, bool may_move);
 void sched_forget(struct vp *vp); // take it off queue and heap; it is not running
 void sched_resched(void);        // this processor: choose again after the current exit
 void sched_timer_check(void);    // this processor: something may have expired

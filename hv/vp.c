@@ -5,6 +5,7 @@
 #include "arch/x86/host.h"
 #include "arch/x86/policy.h"
 #include "arch/x86/vlapic.h"
+#include "hv/context.h"
 #include "hv/cpu.h"
 #include "hv/exit.h"
 #include "hv/gpa.h"
@@ -113,6 +114,7 @@ void vp_destroy(struct vp *vp)
     vp_stop(vp, VP_BLOCK_DEAD);
     intercept_forget(vp);
     sched_forget(vp);
+    context_save(vp);
     __atomic_store_n(&p->vps[vp->index], NULL, __ATOMIC_RELEASE);
     p->vp_count--;
     for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
@@ -192,7 +194,7 @@ void vp_unblock(struct vp *vp, uint32_t bits)
     uint32_t before = __atomic_fetch_and(&vp->block, ~bits, __ATOMIC_SEQ_CST);
 
     if (before != 0 && (before & ~bits) == 0) {
-        sched_wake(vp);
+        sched_wake(vp, (before & VP_BLOCK_INTERCEPT) == 0); // an intercept's end is no reason to move
     }
 }
 
@@ -245,6 +247,7 @@ void vp_access_begin(struct vp *vp)
         return;
     }
     vp_stop(vp, VP_BLOCK_ACCESS);
+    context_save(vp);
     virt->vp_unload(c->current);
     virt->vp_load(vp);
 }

@@ -90,6 +90,7 @@ struct svm_vp {
     uint32_t asid;
     uint64_t asid_generation;
     bool nmi_masked;
+    uint64_t tsc_aux;
     uint64_t nmi_iret_rip; // the IRET that ended the last NMI handler
 };
 
@@ -129,8 +130,13 @@ struct vp {
     uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16], misc_enable, feature_control; // (o) inert storage
     uint64_t cookie;         // HV_REG_X_INTERCEPT_COOKIE
     uint8_t state_pages_mapped; // bit per enum hv_vp_state_page
-    bool fpu_live;           // (o) FPU registers hold this VP's state
+    bool context_live;       // (a) FPU, debug registers and SYSCALL MSRs are in processor vp->cpu (hv/context.h)
     bool nmi_pending;        // (o)
+
+    struct call_block { // (o) last translation of a hypercall's parameter block (hv/hypercall.c)
+        uint64_t page, generation;
+        uint8_t *va;
+    } call_in, call_out;
 
     // scheduler (hv/sched.c)
     struct vp *run_next, *run_prev;

@@ -83,6 +83,15 @@ struct vp_exit {
     };
 };
 
+// Result of virt_ops.mode(); the low bits are the execution state of intercept messages (TLFS).
+#define VP_MODE_CPL 3u
+#define VP_MODE_PE BIT(2)
+#define VP_MODE_AM BIT(3)
+#define VP_MODE_LMA BIT(4)
+#define VP_MODE_STATE 0x1fu
+#define VP_MODE_CS_L BIT(16) // 64-bit code segment
+#define VP_MODE_CS_D BIT(17)
+
 enum event_type { EVENT_EXT_INT = 0, EVENT_NMI = 2, EVENT_EXCEPTION = 3, EVENT_SW_INT = 4, EVENT_SW_EXC = 6 };
 
 struct virt_caps {
@@ -92,7 +101,6 @@ struct virt_caps {
     bool tsc_scaling;
     bool page_1g; // second-level 1 GiB pages
     uint32_t asid_count; // AMD-V; VT-x: 65536
-    spa_t apic_access; // apicv: page to map at GPA 0xfee00000 of every partition; hypervisor's own, shared
 };
 
 // Second-level page table entry formats for the one walker in hv/gpa.c.
@@ -126,10 +134,13 @@ struct virt_ops {
     void (*vp_init)(struct vp *vp, void *const *pages);
     void (*vp_fini)(struct vp *vp);
 
-    // Bind to, unbind from this processor: VMPTRLD/VMCLEAR, MSRs the hardware does not switch. FPU
-    // state is switched by the caller.
+    // Bind to, unbind from this processor: VMPTRLD/VMCLEAR.
     void (*vp_load)(struct vp *vp);
     void (*vp_unload)(struct vp *vp);
+    // MSRs, CR2 and DR6 that neither the hardware nor vp_load() switches: processor -> vp, vp -> processor. The
+    // caller switches FPU and debug registers along with them (hv/context.c).
+    void (*context_save)(struct vp *vp);
+    void (*context_restore)(struct vp *vp);
 
     // One entry and exit. General registers live in vp->regs->gpr[] (RSP excepted). Fills vp->exit.
     void (*vp_run)(struct vp *vp);
@@ -138,6 +149,7 @@ struct virt_ops {
     // here (fpu.c), DR7 (DR0-3,6 are in vp->dr), segments, tables, EFER, PAT, SYSENTER, STAR..,
     // KERNEL_GS_BASE, PENDING_INTERRUPTION, INTERRUPT_STATE. CR0/CR4/EFER set here are what the guest
     // sees; hidden bits are the back end's business. Returns false for a name or value it refuses.
+    uint32_t (*mode)(struct vp *vp); // VP_MODE_*: what most exits want to know, at once
     bool (*get_reg)(struct vp *vp, uint32_t name, union hv_register_value *value);
     bool (*set_reg)(struct vp *vp, uint32_t name, const union hv_register_value *value);
 

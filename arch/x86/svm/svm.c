@@ -8,7 +8,7 @@
 static uint8_t iopm_all[3 * 4096] __attribute__((aligned(4096)));
 static uint8_t msrpm_guest[MSRPM_SIZE] __attribute__((aligned(4096)));
 static uint8_t msrpm_root[MSRPM_SIZE] __attribute__((aligned(4096)));
-static bool has_pause_filter;
+static bool has_pause_filter, has_tsc_aux;
 
 // ASIDs of this processor: handed out in turn; a new generation flushes everything (APM 2 "TLB Control").
 static struct asid_state {
@@ -61,6 +61,7 @@ static bool svm_probe(struct virt_caps *caps, char *why, size_t len)
     caps->page_1g = (ext.edx & BIT(26)) != 0;
     caps->asid_count = svm.ebx;
     has_pause_filter = (svm.edx & BIT(10)) != 0;
+    has_tsc_aux = (ext.edx & BIT(27)) != 0; // RDTSCP
     return true;
 }
 
@@ -168,6 +169,31 @@ static void svm_vp_load(struct vp *vp)
 static void svm_vp_unload(struct vp *vp)
 {
     vp->dr6 = vmcb_of(vp)->dr6;
+}
+
+// VMSAVE and VMLOAD switch the SYSCALL MSRs with every entry; TSC_AUX they do not.
+static void svm_context_save(struct vp *vp)
+{
+    if (has_tsc_aux) {
+        vp->svm.tsc_aux = rdmsr(MSR_TSC_AUX);
+    }
+}
+
+static void svm_context_restore(struct vp *vp)
+{
+    if (has_tsc_aux) {
+        wrmsr(MSR_TSC_AUX, vp->svm.tsc_aux);
+    }
+}
+
+static uint32_t svm_mode(struct vp *vp)
+{
+    const struct vmcb *v = vmcb_of(vp);
+
+    return v->cpl | (uint32_t)(v->cr0 & CR0_PE ? VP_MODE_PE : 0) | (uint32_t)(v->cr0 & CR0_AM ? VP_MODE_AM : 0) |
+           (uint32_t)(v->efer & EFER_LMA ? VP_MODE_LMA : 0) |
+           (uint32_t)(v->cs.attrib & BIT(9) ? VP_MODE_CS_L : 0) |
+           (uint32_t)(v->cs.attrib & BIT(10) ? VP_MODE_CS_D : 0);
 }
 
 // A VP keeps its ASID while this processor's generation lasts.
@@ -371,7 +397,10 @@ const struct virt_ops svm_ops = {
     .vp_fini = svm_vp_fini,
     .vp_load = svm_vp_load,
     .vp_unload = svm_vp_unload,
+    .context_save = svm_context_save,
+    .context_restore = svm_context_restore,
     .vp_run = svm_vp_run,
+    .mode = svm_mode,
     .get_reg = svm_get_reg,
     .set_reg = svm_set_reg,
     .advance_rip = svm_advance_rip,

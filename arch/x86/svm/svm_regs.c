@@ -111,6 +111,9 @@ bool svm_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
         s = name == HV_REG_GDTR ? &v->gdtr : &v->idtr;
         value->table = (struct hv_table){.limit = (uint16_t)s->limit, .base = s->base};
         return true;
+    case HV_REG_TSC_AUX:
+        value->u64 = vp->context_live ? rdmsr(MSR_TSC_AUX) : vp->svm.tsc_aux;
+        return true;
     case HV_REG_PENDING_INTERRUPTION:
         value->u64 = get_pending(v);
         return true;
@@ -170,6 +173,15 @@ bool svm_set_reg(struct vp *vp, uint32_t name, const union hv_register_value *va
         s = name == HV_REG_GDTR ? &v->gdtr : &v->idtr;
         s->limit = value->table.limit;
         s->base = value->table.base;
+        return true;
+    case HV_REG_TSC_AUX:
+        if (value->u64 >> 32 != 0) {
+            return false;
+        }
+        vp->svm.tsc_aux = value->u64;
+        if (vp->context_live) {
+            wrmsr(MSR_TSC_AUX, value->u64);
+        }
         return true;
     case HV_REG_PENDING_INTERRUPTION:
         set_pending(v, value->u64);

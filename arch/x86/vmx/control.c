@@ -61,7 +61,6 @@ enum vapic_mode { VAPIC_OFF = 0, VAPIC_XAPIC = 1, VAPIC_X2APIC = 2 };
 struct vmx_controls vmx_controls;
 
 static uint8_t msr_bitmaps[2][2][MSR_BITMAP_BYTES] __attribute__((aligned(4096))); // [is root][x2APIC]
-static uint8_t apic_access_page[4096] __attribute__((aligned(4096)));              // never read or written
 
 // --- capabilities ---
 
@@ -232,7 +231,6 @@ bool vmx_probe(struct virt_caps *caps, char *why, size_t why_len)
         .asid_count = 65536,
     };
     if (caps->apicv) {
-        caps->apic_access = va_to_spa(apic_access_page);
     }
     return true;
 }
@@ -399,7 +397,7 @@ void vmx_apicv_mode(struct vp *vp, unsigned mode)
     v->apicv_mode = (uint8_t)mode;
     v->proc2 = (v->proc2 & ~(uint32_t)(PROC2_APIC_ACCESS | PROC2_X2APIC | APICV_PROC2)) | mode_bits[mode];
     vmwrite(VMCS_PROC2_CONTROLS, v->proc2);
-    vmwrite(VMCS_APIC_ACCESS, va_to_spa(apic_access_page).v);
+    vmwrite(VMCS_APIC_ACCESS, vp->partition->apic_access.v);
     vmwrite(VMCS_MSR_BITMAP, va_to_spa(msr_bitmaps[vp->partition->is_root][mode == VAPIC_X2APIC]).v);
     vmx_set_proc(vp, mode == VAPIC_OFF ? PROC_CR8_LOAD : 0, mode == VAPIC_OFF ? 0 : PROC_CR8_LOAD);
     vmx_flush_gva(vp); // translations of the APIC page may be cached without the redirection

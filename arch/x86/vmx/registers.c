@@ -267,14 +267,24 @@ static const struct live *find_live(uint32_t name)
     return NULL;
 }
 
-static bool get_live(uint32_t name, uint64_t *value)
+static bool get_live(struct vp *vp, uint32_t name, uint64_t *value)
 {
     const struct live *l = find_live(name);
 
     if (l != NULL) {
-        *value = rdmsr(l->msr);
+        *value = vp->context_live ? rdmsr(l->msr) : *(uint64_t *)((uint8_t *)&vp->vmx + l->offset);
     }
     return l != NULL;
+}
+
+uint32_t vmx_mode(struct vp *vp)
+{
+    uint64_t cr0 = get_cr(vp->vmx.cr0_mask, VMCS_GUEST_CR0, VMCS_CR0_SHADOW);
+    uint64_t cs = vmread(VMCS_GUEST_ES_RIGHTS + 2);
+    uint64_t ss = vmread(VMCS_GUEST_ES_RIGHTS + 4);
+
+    return (uint32_t)((ss >> 5 & 3) | (cr0 & CR0_PE) << 2 | (cr0 >> 18 & 1) << 3 |
+                      (vmread(VMCS_GUEST_EFER) >> 10 & 1) << 4 | (cs >> 13 & 3) << 16);
 }
 
 bool vmx_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
@@ -299,7 +309,7 @@ bool vmx_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
         value->u64 = get_cr(vp->vmx.cr0_mask, VMCS_GUEST_CR0, VMCS_CR0_SHADOW);
         return true;
     case HV_REG_CR2:
-        value->u64 = read_cr2();
+        value->u64 = vp->context_live ? read_cr2() : vp->cr2;
         return true;
     case HV_REG_CR4:
         value->u64 = get_cr(vp->vmx.cr4_mask, VMCS_GUEST_CR4, VMCS_CR4_SHADOW);
@@ -311,7 +321,7 @@ bool vmx_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
         value->u64 = get_interrupt_state();
         return true;
     default:
-        return get_live(name, &value->u64);
+        return get_live(vp, name, &value->u64);
     }
 }
 
@@ -356,6 +366,23 @@ static bool set_plain(struct vp *vp, uint32_t name, uint32_t field, uint64_t v)
     return true;
 }
 
+// The processor itself judges the value; where the MSR is somebody else's now, that is put back.
+static bool set_live(struct vp *vp, const struct live *l, uint64_t value)
+{
+    uint64_t other;
+
+    if (vp->context_live) {
+        return wrmsr_safe(l->msr, value);
+    }
+    other = rdmsr(l->msr);
+    if (!wrmsr_safe(l->msr, value)) {
+        return false;
+    }
+    wrmsr(l->msr, other);
+    *(uint64_t *)((uint8_t *)&vp->vmx + l->offset) = value;
+    return true;
+}
+
 bool vmx_set_reg(struct vp *vp, uint32_t name, const union hv_register_value *value)
 {
     uint32_t field = plain_field(name);
@@ -365,7 +392,7 @@ bool vmx_set_reg(struct vp *vp, uint32_t name, const union hv_register_value *va
         return set_plain(vp, name, field, value->u64);
     }
     if (l != NULL) {
-        return wrmsr_safe(l->msr, value->u64); // refuses what the processor refuses
+        return set_live(vp, l, value->u64);
     }
     switch (name) {
     case HV_REG_ES ... HV_REG_TR:
@@ -378,7 +405,10 @@ bool vmx_set_reg(struct vp *vp, uint32_t name, const union hv_register_value *va
     case HV_REG_CR0:
         return set_cr0(vp, value->u64);
     case HV_REG_CR2:
-        write_cr2(value->u64);
+        vp->cr2 = value->u64;
+        if (vp->context_live) {
+            write_cr2(value->u64);
+        }
         return true;
     case HV_REG_CR4:
         return set_cr4(vp, value->u64);

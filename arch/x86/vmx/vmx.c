@@ -103,17 +103,27 @@ static void vmx_vp_load(struct vp *vp)
     if (vp->vmx.last_cpu != this_cpu()->index) {
         set_host_processor(vp);
     }
-    vmx_restore_msrs(vp);
-    write_cr2(vp->cr2);
     mitigations_switch(vp->partition);
 }
 
 static void vmx_vp_unload(struct vp *vp)
 {
-    vp->cr2 = read_cr2();
-    vmx_save_msrs(vp);
     must(vmclear(vp->vmx.vmcs), "VMCLEAR");
     vp->vmx.launched = false;
+}
+
+static void vmx_context_save(struct vp *vp)
+{
+    vp->cr2 = read_cr2();
+    vp->dr6 = read_dr6();
+    vmx_save_msrs(vp);
+}
+
+static void vmx_context_restore(struct vp *vp)
+{
+    vmx_restore_msrs(vp);
+    write_cr2(vp->cr2);
+    write_dr6(vp->dr6);
 }
 
 // Works on the new VMCS in between, whatever VP is loaded here.
@@ -166,7 +176,10 @@ const struct virt_ops vmx_ops = {
     .vp_fini = vmx_vp_fini,
     .vp_load = vmx_vp_load,
     .vp_unload = vmx_vp_unload,
+    .context_save = vmx_context_save,
+    .context_restore = vmx_context_restore,
     .vp_run = vmx_vp_run,
+    .mode = vmx_mode,
     .get_reg = vmx_get_reg,
     .set_reg = vmx_set_reg,
     .advance_rip = vmx_advance_rip,
