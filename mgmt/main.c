@@ -29,6 +29,7 @@ static struct plat_timer ipv4_timer;
 static bool ipv4_awaited = true;
 static bool api_started;
 static uint8_t certified_ipv4[4]; // in the certificate
+static uint64_t loader_entry_tsc;
 
 static void collect_names(struct api_server_names *names)
 {
@@ -71,6 +72,8 @@ static void announce(void)
         plat_log(LOG_NOTICE, "API ready: https://%s%s%s/", v6 ? "[" : "", text[i], v6 ? "]" : "");
     }
     plat_log(LOG_NOTICE, "certificate fingerprint (SHA-256): %s", fingerprint);
+    plat_log(LOG_INFO, "%llu ticks since the loader's entry",
+             (unsigned long long)(__builtin_ia32_rdtsc() - loader_entry_tsc));
 }
 
 // On the console alone, and nowhere else: it must not enter a log.
@@ -161,6 +164,7 @@ void mgmt_main(const struct mgmt_boot_info *info)
     static const uint8_t no_mac[6];
     struct nic *nic;
 
+    loader_entry_tsc = info->boot.tsc_entry;
     report_memory();
     rt_console_init();
     nic = drivers_bring_up();
