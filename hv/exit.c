@@ -112,7 +112,7 @@ static void take_init(struct vp *vp)
     vp->wait_sipi = vp->index != 0;
 }
 
-void vp_serve_requests(struct vp *vp)
+static void serve_requests(struct vp *vp)
 {
     uint32_t req = __atomic_exchange_n(&vp->requests, 0, __ATOMIC_ACQ_REL);
 
@@ -134,7 +134,9 @@ void vp_serve_requests(struct vp *vp)
     if (req & VP_REQ_NMI) {
         vp->nmi_pending = true;
     }
-    vp->check_interrupts = true;
+    if (req != VP_REQ_COMPLETE) {
+        vp->check_interrupts = true;
+    }
 }
 
 // Ends HvCallXInterceptWait: its result is the cookie of a VP with a message, or 0.
@@ -168,13 +170,10 @@ static void inject_interrupt(struct vp *vp, int vector)
     virt->want_windows(vp, vector >= 0, vp->nmi_pending);
 }
 
-bool vp_prepare_entry(struct vp *vp)
+static bool prepare_entry(struct vp *vp)
 {
     int vector;
 
-    if (vp->waiting) {
-        finish_wait(vp);
-    }
     vector = virt_caps.apicv && !vp->halted ? -1 : vlapic_pending(vp);
     if (vp->halted && stays_halted(vp, vector)) {
         return false;
@@ -433,7 +432,7 @@ const char *const exit_reason_names[EXIT_REASON_COUNT] = {
 
 _Static_assert(HV_CTR_EXIT0 + EXIT_REASON_COUNT <= HV_CTR_COUNT, "exit counters fit");
 
-void exit_dispatch(struct vp *vp)
+static inline void dispatch(struct vp *vp)
 {
     const struct exit_row *row = &rows[vp->exit.reason];
 
@@ -443,5 +442,26 @@ void exit_dispatch(struct vp *vp)
     }
     if (row->recheck) {
         vp->check_interrupts = true;
+    }
+}
+
+void vp_run_loop(struct vp *vp, const bool *resched)
+{
+    for (;;) {
+        while (__builtin_expect(__atomic_load_n(&vp->requests, __ATOMIC_ACQUIRE) != 0, 0)) {
+            serve_requests(vp);
+        }
+        if (__atomic_load_n(&vp->block, __ATOMIC_RELAXED) != 0 || __atomic_load_n(resched, __ATOMIC_RELAXED)) {
+            return;
+        }
+        if (vp->waiting) {
+            finish_wait(vp);
+        }
+        if (vp->check_interrupts && !prepare_entry(vp)) {
+            continue; // still halted: blocked again
+        }
+        vp->entries++;
+        virt->vp_run(vp);
+        dispatch(vp);
     }
 }

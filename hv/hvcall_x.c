@@ -8,33 +8,56 @@
 #include "hv/hvcall.h"
 #include "hv/interrupt.h"
 #include "hv/root.h"
+#include "hv/sched.h"
+
+static hv_status_t find_child_vp(struct partition *caller, uint64_t partition, uint32_t index, struct vp **vp)
+{
+    struct partition *p = partition_lookup(caller, partition);
+
+    if (p == NULL || p->is_root) {
+        return HV_STATUS_INVALID_PARTITION_ID;
+    }
+    if (index >= HV_MAX_VPS_PER_PARTITION || p->vps[index] == NULL) {
+        return HV_STATUS_INVALID_VP_INDEX;
+    }
+    *vp = p->vps[index];
+    return HV_STATUS_SUCCESS;
+}
+
+// Nothing to do now for the caller: no message, no deliverable interrupt, no request. Blocks it.
+static bool wait_here(struct vp *caller)
+{
+    if (vlapic_pending(caller) >= 0 || !intercept_block(caller)) {
+        return false;
+    }
+    caller->waiting = true;
+    return true;
+}
 
 // Input as registers: RDX partition to complete (0: none), R8 vp | flags << 32.
 hv_status_t hvcall_x_intercept_wait(struct hvcall *c)
 {
     const uint64_t *in = c->in;
     uint32_t flags = (uint32_t)(in[1] >> 32);
-    uint32_t index = (uint32_t)in[1];
     struct vp *caller = c->vp;
-    struct vp *child;
+    struct vp *done = NULL, *next;
+    bool runnable = false, waits;
 
     if (in[0] != HV_PARTITION_ID_INVALID) {
-        struct partition *p = partition_lookup(caller->partition, in[0]);
+        hv_status_t status = find_child_vp(caller->partition, in[0], (uint32_t)in[1], &done);
 
-        if (p == NULL || p->is_root) {
-            return HV_STATUS_INVALID_PARTITION_ID;
+        if (status != HV_STATUS_SUCCESS) {
+            return status;
         }
-        if (index >= HV_MAX_VPS_PER_PARTITION || p->vps[index] == NULL) {
-            return HV_STATUS_INVALID_VP_INDEX;
-        }
-        intercept_complete(p->vps[index], (uint8_t)(flags & (HV_XWAIT_ADVANCE | HV_XWAIT_DIRTY)));
+        runnable = intercept_complete(done, (uint8_t)(flags & (HV_XWAIT_ADVANCE | HV_XWAIT_DIRTY)));
     }
-    child = intercept_next(caller->partition);
-    vp_set_gpr(caller, GPR_RDX, child == NULL ? 0 : child->cookie);
-    if (child == NULL && (flags & HV_XWAIT_BLOCK) != 0 && !vlapic_has_pending(caller) &&
-        intercept_block(caller)) {
-        caller->waiting = true;
-        caller->check_interrupts = true;
+    next = intercept_next(caller->partition);
+    vp_set_gpr(caller, GPR_RDX, next == NULL ? 0 : next->cookie);
+    waits = next == NULL && (flags & HV_XWAIT_BLOCK) != 0 && wait_here(caller);
+    if (runnable && waits) {
+        sched_handoff(done); // the caller gives the processor back to whom it served
+    } else if (runnable) {
+        sched_wake(done, false);
     }
     return HV_STATUS_SUCCESS;
 }

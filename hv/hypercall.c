@@ -39,16 +39,23 @@ static const struct hvcall_row rows[] = {HVCALL_TABLE(ROW)};
 #define INDEX(code, name, ...) IDX_##name,
 enum { HVCALL_TABLE(INDEX) IDX_COUNT };
 
-#define CASE(code, name, ...)                                                                      \
-    case code:                                                                                     \
-        return &rows[IDX_##name];
+// Rows by code: TLFS calls in 0x0000..0x00ff, Keelson's own in 0xf000..0xf0ff; 0 is no row.
+static uint8_t row_index[2][256];
+_Static_assert(IDX_COUNT < 255, "row_index");
+
+#define FILL(code, name, ...) row_index[(code) >> 12 == 0xf][(code) & 0xff] = IDX_##name + 1;
+void hypercall_init(void)
+{
+    HVCALL_TABLE(FILL)
+    rep_budget = host_tsc_hz / 1000000 * REP_BUDGET_US;
+}
+
 static const struct hvcall_row *find_row(uint16_t code)
 {
-    switch (code) {
-        HVCALL_TABLE(CASE)
-    default:
-        return NULL;
-    }
+    unsigned private = code >> 8 == 0xf0;
+    unsigned row = code >> 8 == 0 || private ? row_index[private][code & 0xff] : 0;
+
+    return row == 0 ? NULL : &rows[row - 1];
 }
 
 // Private copies of the parameter blocks, one pair a processor.
@@ -95,11 +102,6 @@ bool hvcall_more(const struct hvcall *c, uint32_t done)
     return done < c->rep_count && (done == 0 || done % REP_CHECK != 0 || host_tsc() < c->deadline);
 }
 
-void hypercall_init(void)
-{
-    rep_budget = host_tsc_hz / 1000000 * REP_BUDGET_US;
-}
-
 // --- decoding ---
 
 static hv_status_t check_input(const struct hvcall_row *row, uint64_t input, struct hvcall *c)
@@ -130,35 +132,43 @@ static bool block_is_valid(gpa_t gpa, size_t len)
     return len == 0 || ((gpa.v & 7) == 0 && (gpa.v & (PAGE_SIZE - 1)) + len <= PAGE_SIZE);
 }
 
-// Where a parameter block lies. The last translation is kept a VP and direction; it holds while the GPA space
-// does not change (gpa_flush() counts, and waits for processors that are in here).
-static void *block_pointer(struct vp *vp, struct call_block *b, gpa_t gpa, uint32_t right)
+// Slow half of block_pointer().
+static __attribute__((noinline)) void *translate_block(struct vp *vp, struct call_block *b, gpa_t gpa, uint32_t right)
 {
-    struct partition *p = vp->partition;
     struct gpa_mapping m;
 
-    if (b->page == (gpa.v & PAGE_MASK) && b->generation == p->gpa_generation && b->va != NULL) {
-        return b->va + (gpa.v & (PAGE_SIZE - 1));
-    }
-    if (!gpa_lookup(p, GPA(gpa.v & PAGE_MASK), &m) || (m.flags & right) == 0) {
+    if (!gpa_lookup(vp->partition, GPA(gpa.v & PAGE_MASK), &m) || (m.flags & right) == 0) {
         return NULL;
     }
-    *b = (struct call_block){gpa.v & PAGE_MASK, p->gpa_generation, spa_to_va(m.spa)};
+    *b = (struct call_block){gpa.v & PAGE_MASK, vp->partition->gpa_generation, spa_to_va(m.spa)};
     return b->va + (gpa.v & (PAGE_SIZE - 1));
 }
 
-// Blocks are a multiple of four bytes and aligned to eight; most are so short that a loop beats REP MOVS.
-static void copy_block(void *to, const void *from, size_t len)
+// Where a parameter block lies. The last translation is kept a VP and direction; it holds while the GPA space
+// does not change (gpa_flush() counts, and waits for processors that are in here).
+static inline void *block_pointer(struct vp *vp, struct call_block *b, gpa_t gpa, uint32_t right)
 {
-    uint32_t *t = to;
-    const volatile uint32_t *f = from; // the caller's memory: each word is read once
+    if (((b->page ^ gpa.v) & PAGE_MASK) == 0 && b->generation == vp->partition->gpa_generation && b->va != NULL) {
+        return b->va + (gpa.v & (PAGE_SIZE - 1));
+    }
+    return translate_block(vp, b, gpa, right);
+}
+
+// Blocks are a multiple of four bytes and aligned to eight; most are so short that a loop beats REP MOVS.
+static inline void copy_block(void *to, const void *from, size_t len)
+{
+    uint64_t *t = to;
+    const volatile uint64_t *f = from; // the caller's memory: each word is read once
 
     if (len > 128) {
         __builtin_memcpy(to, from, len);
         return;
     }
-    for (size_t i = 0; i < len / 4; i++) {
-        t[i] = f[i];
+    for (; len >= 8; len -= 8) {
+        *t++ = *f++;
+    }
+    if (len > 0) {
+        *(uint32_t *)t = *(const volatile uint32_t *)f;
     }
 }
 
@@ -205,8 +215,8 @@ static hv_status_t prepare_output(const struct hvcall_row *row, const struct cal
     if (block_pointer(c->vp, &c->vp->call_out, r->out, HV_MAP_WRITE) == NULL) {
         return HV_STATUS_INVALID_PARAMETER; // found before anything has been done
     }
-    if (row->out != 0) {
-        __builtin_memset(buf, 0, row->out);
+    for (size_t i = 0; i < row->out; i += 8) {
+        *(uint64_t *)(buf + i) = 0;
     }
     return HV_STATUS_SUCCESS;
 }

@@ -14,25 +14,16 @@ static spinlock_t intercept_lock; // every partition's queue and waiter
 void vp_intercept_begin(struct vp *vp, uint32_t type, uint8_t payload_size, uint8_t access)
 {
     struct hv_message *m = vp->message;
-    struct hv_register_page *regs = vp->regs;
-    union hv_register_value cs;
 
-    regs->rip = vp_reg(vp, HV_REG_RIP);
-    regs->rflags = vp_reg(vp, HV_REG_RFLAGS);
-    regs->gpr[GPR_RSP] = vp_reg(vp, HV_REG_RSP);
-    regs->dirty = 0;
-    regs->is_valid = 1;
     m->header.type = type;
     m->header.payload_size = payload_size;
     m->header.sender = vp->partition->id;
-    (void)virt->get_reg(vp, HV_REG_CS, &cs);
     m->intercept.vp_index = vp->index;
     m->intercept.insn_length = vp->exit.insn_len & 0xf;
     m->intercept.access = access;
-    m->intercept.execution_state = virt->mode(vp) & VP_MODE_STATE;
-    m->intercept.cs = cs.segment;
-    m->intercept.rip = regs->rip;
-    m->intercept.rflags = regs->rflags;
+    virt->exit_state(vp, &m->intercept);
+    vp->regs->dirty = 0;
+    vp->regs->is_valid = 1;
 }
 
 enum vp_action vp_intercept_send(struct vp *vp)
@@ -53,8 +44,8 @@ enum vp_action vp_intercept_send(struct vp *vp)
     waiter = parent->intercept_waiter;
     parent->intercept_waiter = NULL;
     spin_unlock(&intercept_lock);
-    if (waiter != NULL) {
-        vp_unblock(waiter, VP_BLOCK_XWAIT);
+    if (waiter != NULL && vp_clear_block(waiter, VP_BLOCK_XWAIT)) {
+        sched_handoff(waiter);
     }
     return VP_RESCHED;
 }
@@ -117,9 +108,9 @@ void intercept_forget(struct vp *vp)
     spin_unlock(&intercept_lock);
 }
 
-void intercept_complete(struct vp *vp, uint8_t flags)
+bool intercept_complete(struct vp *vp, uint8_t flags)
 {
     vp->completion = flags;
     __atomic_or_fetch(&vp->requests, VP_REQ_COMPLETE, __ATOMIC_SEQ_CST);
-    vp_unblock(vp, VP_BLOCK_INTERCEPT);
+    return vp_clear_block(vp, VP_BLOCK_INTERCEPT);
 }

@@ -16,6 +16,7 @@ struct sched_cpu {
     uint64_t min_vruntime;
     uint64_t slice_end;
     struct timer_heap heap; // [lock] VPs of this processor that do not run and have a timer
+    struct vp *handoff;     // owner processor only: runs next, without going through a queue
     bool need_resched;      // (a)
     bool timer_fired;       // owner processor only
 };
@@ -182,6 +183,26 @@ void sched_wake(struct vp *vp, bool may_move)
     }
 }
 
+void sched_handoff(struct vp *vp)
+{
+    struct cpu *c = this_cpu();
+    struct sched_cpu *s = c->sched;
+
+    if (vp->cpu == c->index && s->handoff == NULL) {
+        spin_lock(&s->lock);
+        if (vp->cpu == c->index && !vp->queued && !vp->running && s->rt_first == NULL &&
+            (vp->priority == 0 || s->fair_first == NULL || vp->vruntime <= s->fair_first->vruntime)) {
+            __atomic_store_n(&vp->running, true, __ATOMIC_SEQ_CST);
+            timer_heap_remove(&s->heap, vp);
+            s->handoff = vp;
+            spin_unlock(&s->lock);
+            return;
+        }
+        spin_unlock(&s->lock);
+    }
+    sched_wake(vp, false);
+}
+
 void sched_place(struct vp *vp)
 {
     static uint32_t next;
@@ -283,17 +304,12 @@ static void unclaim(struct sched_cpu *s, struct vp *vp)
     spin_unlock(&s->lock);
 }
 
-void sched_timer_check(void)
+static void timers_expire(struct cpu *c)
 {
-    struct cpu *c = this_cpu();
     struct sched_cpu *s = c->sched;
-    uint64_t now;
+    uint64_t now = host_tsc();
 
-    if (!s->timer_fired) {
-        return;
-    }
     s->timer_fired = false;
-    now = host_tsc();
     for (struct vp *vp = claim_expired(s, now); vp != NULL; vp = claim_expired(s, now)) {
         vp_timers_expire(vp, now); // posts interrupts
         unclaim(s, vp);
@@ -309,6 +325,13 @@ void sched_timer_check(void)
     arm_next(c);
 }
 
+void sched_timer_check(void)
+{
+    if (this_cpu()->sched->timer_fired) {
+        timers_expire(this_cpu());
+    }
+}
+
 // --- switching ---
 
 static void switch_in(struct cpu *c, struct vp *vp)
@@ -321,7 +344,6 @@ static void switch_in(struct cpu *c, struct vp *vp)
     if (vp->priority != 0) {
         context_take(vp); // the data plane leaves it to the guest that it serves
     }
-    vp->check_interrupts = true;
     vp->run_start = host_tsc();
     s->slice_end = vp->run_start + slice_ticks;
     arm_next(c);
@@ -429,25 +451,29 @@ static void idle(struct cpu *c)
     sched_timer_check();
 }
 
-// Runs one VP until it blocks or somebody else should run.
-static void run(struct cpu *c, struct vp *vp)
+// A VP that was handed over is already marked running; NULL if it has been blocked on the way.
+static struct vp *take_handoff(struct sched_cpu *s)
 {
-    struct sched_cpu *s = c->sched;
+    struct vp *vp = s->handoff;
 
-    for (;;) {
-        while (__atomic_load_n(&vp->requests, __ATOMIC_ACQUIRE) != 0) {
-            vp_serve_requests(vp);
-        }
-        if (__atomic_load_n(&vp->block, __ATOMIC_RELAXED) != 0 || s->need_resched) {
-            return;
-        }
-        if (vp->check_interrupts && !vp_prepare_entry(vp)) {
-            continue; // still halted: blocked again
-        }
-        vp->entries++;
-        virt->vp_run(vp);
-        exit_dispatch(vp);
+    s->handoff = NULL;
+    if (vp != NULL && __atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) != 0) {
+        unclaim(s, vp);
+        return NULL;
     }
+    if (vp != NULL) {
+        s->current = vp;
+    }
+    return vp;
+}
+
+// Whoever was not handed over is found here, after everything that could make somebody runnable.
+static struct vp *choose(struct cpu *c)
+{
+    cpu_serve_calls();
+    host_interrupt_window();
+    sched_timer_check();
+    return pick(c->sched);
 }
 
 void sched_loop(void)
@@ -455,18 +481,17 @@ void sched_loop(void)
     struct cpu *c = this_cpu();
 
     for (;;) {
-        struct vp *vp;
+        struct vp *vp = c->sched->handoff == NULL ? NULL : take_handoff(c->sched);
 
-        cpu_serve_calls();
-        host_interrupt_window();
-        sched_timer_check();
-        vp = pick(c->sched);
+        if (vp == NULL) {
+            vp = choose(c);
+        }
         if (vp == NULL) {
             idle(c);
             continue;
         }
         switch_in(c, vp);
-        run(c, vp);
+        vp_run_loop(vp, &c->sched->need_resched);
         switch_out(c, vp);
     }
 }

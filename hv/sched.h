@@ -18,6 +18,9 @@ void sched_loop(void) __attribute__((noreturn));
 void sched_place(struct vp *vp); // choose a home processor for a new VP
 // block has become 0: queue it, preempt, kick; any processor. may_move: an idle processor may take it.
 void sched_wake(struct vp *vp, bool may_move);
+// block has become 0 and the current VP is about to block: let vp run right after it if it is this processor's
+// and nobody has a better claim; else as sched_wake().
+void sched_handoff(struct vp *vp);
 void sched_forget(struct vp *vp); // take it off queue and heap; it is not running
 void sched_resched(void);        // this processor: choose again after the current exit
 void sched_timer_check(void);    // this processor: something may have expired

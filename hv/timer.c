@@ -96,16 +96,16 @@ void timer_heap_remove(struct timer_heap *h, struct vp *vp)
     h->top = meld(h->top, rest);
 }
 
+// Deadlines of 0 are not armed; one less, as an unsigned number, they are the latest of all.
 static uint64_t earliest(const struct vp *vp)
 {
-    uint64_t d = vp->apic.timer_deadline == 0 ? ~0ull : vp->apic.timer_deadline;
+    uint64_t d = vp->apic.timer_deadline - 1;
 
-    for (unsigned i = 0; i < ARRAY_LEN(vp->stimer); i++) {
-        if (vp->stimer[i].deadline_tsc != 0) {
-            d = MIN(d, vp->stimer[i].deadline_tsc);
-        }
-    }
-    return d;
+    d = MIN(d, vp->stimer[0].deadline_tsc - 1);
+    d = MIN(d, vp->stimer[1].deadline_tsc - 1);
+    d = MIN(d, vp->stimer[2].deadline_tsc - 1);
+    d = MIN(d, vp->stimer[3].deadline_tsc - 1);
+    return d == ~0ull ? d : d + 1;
 }
 
 void vp_timers_changed(struct vp *vp)

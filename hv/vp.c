@@ -189,12 +189,17 @@ void vp_kick(struct vp *vp)
     }
 }
 
-void vp_unblock(struct vp *vp, uint32_t bits)
+bool vp_clear_block(struct vp *vp, uint32_t bits)
 {
     uint32_t before = __atomic_fetch_and(&vp->block, ~bits, __ATOMIC_SEQ_CST);
 
-    if (before != 0 && (before & ~bits) == 0) {
-        sched_wake(vp, (before & VP_BLOCK_INTERCEPT) == 0); // an intercept's end is no reason to move
+    return before != 0 && (before & ~bits) == 0;
+}
+
+void vp_unblock(struct vp *vp, uint32_t bits)
+{
+    if (vp_clear_block(vp, bits)) {
+        sched_wake(vp, (bits & VP_BLOCK_INTERCEPT) == 0); // an intercept's end is no reason to move
     }
 }
 
@@ -264,15 +269,15 @@ void vp_access_end(struct vp *vp)
     vp_unblock(vp, VP_BLOCK_ACCESS);
 }
 
+// Registers that are plain fields of the VP.
 static uint64_t *plain_field(struct vp *vp, uint32_t name)
 {
-    if (name >= HV_REG_RAX && name <= HV_REG_R15 && name != HV_REG_RSP) {
-        return &vp->regs->gpr[name - HV_REG_RAX];
-    }
-    if (name >= HV_REG_DR0 && name <= HV_REG_DR3) {
-        return &vp->dr[name - HV_REG_DR0];
-    }
     switch (name) {
+    case HV_REG_RAX ... HV_REG_RBX:
+    case HV_REG_RBP ... HV_REG_R15:
+        return &vp->regs->gpr[name - HV_REG_RAX];
+    case HV_REG_DR0 ... HV_REG_DR3:
+        return &vp->dr[name - HV_REG_DR0];
     case HV_REG_DR6:
         return &vp->dr6;
     case HV_REG_XFEM:
@@ -337,7 +342,7 @@ hv_status_t vp_get_register(struct vp *vp, uint32_t name, union hv_register_valu
         value->u64 = *field;
         return HV_STATUS_SUCCESS;
     }
-    if (get_computed(vp, name, &value->u64) || virt->get_reg(vp, name, value)) {
+    if (virt->get_reg(vp, name, value) || get_computed(vp, name, &value->u64)) {
         return HV_STATUS_SUCCESS;
     }
     return HV_STATUS_INVALID_PARAMETER;

@@ -388,7 +388,9 @@ enum vp_action exit_wrmsr(struct vp *vp)
 {
     uint64_t value = vp_gpr(vp, GPR_RDX) << 32 | (uint32_t)vp_gpr(vp, GPR_RAX);
 
-    if (!msr_policy_write(vp, (uint32_t)vp_gpr(vp, GPR_RCX), value)) {
+    if ((uint32_t)vp_gpr(vp, GPR_RCX) == MSR_TSC_DEADLINE) { // by far the most frequent
+        vlapic_set_tsc_deadline(vp, value);
+    } else if (!msr_policy_write(vp, (uint32_t)vp_gpr(vp, GPR_RCX), value)) {
         return vp_inject_gp(vp);
     }
     vp->exit.insn_len = (uint8_t)vp_insn_len(vp, 2);

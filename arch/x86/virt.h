@@ -150,6 +150,8 @@ struct virt_ops {
     // KERNEL_GS_BASE, PENDING_INTERRUPTION, INTERRUPT_STATE. CR0/CR4/EFER set here are what the guest
     // sees; hidden bits are the back end's business. Returns false for a name or value it refuses.
     uint32_t (*mode)(struct vp *vp); // VP_MODE_*: what most exits want to know, at once
+    // For intercept messages: CS, RIP, RFLAGS and execution state into *h; RIP, RFLAGS, RSP into vp->regs.
+    void (*exit_state)(struct vp *vp, struct hv_intercept_header *h);
     bool (*get_reg)(struct vp *vp, uint32_t name, union hv_register_value *value);
     bool (*set_reg)(struct vp *vp, uint32_t name, const union hv_register_value *value);
 

@@ -196,6 +196,20 @@ static uint32_t svm_mode(struct vp *vp)
            (uint32_t)(v->cs.attrib & BIT(10) ? VP_MODE_CS_D : 0);
 }
 
+static void svm_exit_state(struct vp *vp, struct hv_intercept_header *h)
+{
+    const struct vmcb *v = vmcb_of(vp);
+    struct hv_register_page *regs = vp->regs;
+    union hv_register_value cs;
+
+    regs->rip = h->rip = v->rip;
+    regs->rflags = h->rflags = v->rflags;
+    regs->gpr[GPR_RSP] = v->rsp;
+    (void)svm_get_reg(vp, HV_REG_CS, &cs);
+    h->cs = cs.segment;
+    h->execution_state = svm_mode(vp) & VP_MODE_STATE;
+}
+
 // A VP keeps its ASID while this processor's generation lasts.
 static void refresh_asid(struct vp *vp, struct asid_state *a)
 {
@@ -401,6 +415,7 @@ const struct virt_ops svm_ops = {
     .context_restore = svm_context_restore,
     .vp_run = svm_vp_run,
     .mode = svm_mode,
+    .exit_state = svm_exit_state,
     .get_reg = svm_get_reg,
     .set_reg = svm_set_reg,
     .advance_rip = svm_advance_rip,

@@ -277,6 +277,17 @@ static bool get_live(struct vp *vp, uint32_t name, uint64_t *value)
     return l != NULL;
 }
 
+void vmx_exit_state(struct vp *vp, struct hv_intercept_header *h)
+{
+    struct hv_register_page *regs = vp->regs;
+
+    regs->rip = h->rip = vmread(VMCS_GUEST_RIP);
+    regs->rflags = h->rflags = vmread(VMCS_GUEST_RFLAGS);
+    regs->gpr[GPR_RSP] = vmread(VMCS_GUEST_RSP);
+    get_segment(HV_REG_CS - HV_REG_ES, &h->cs);
+    h->execution_state = vmx_mode(vp) & VP_MODE_STATE;
+}
+
 uint32_t vmx_mode(struct vp *vp)
 {
     uint64_t cr0 = get_cr(vp->vmx.cr0_mask, VMCS_GUEST_CR0, VMCS_CR0_SHADOW);

@@ -180,6 +180,7 @@ const struct virt_ops vmx_ops = {
     .context_restore = vmx_context_restore,
     .vp_run = vmx_vp_run,
     .mode = vmx_mode,
+    .exit_state = vmx_exit_state,
     .get_reg = vmx_get_reg,
     .set_reg = vmx_set_reg,
     .advance_rip = vmx_advance_rip,

@@ -35,6 +35,7 @@ void vmx_set_dr_intercept(struct vp *vp, bool on);
 
 // registers.c
 uint32_t vmx_mode(struct vp *vp);
+void vmx_exit_state(struct vp *vp, struct hv_intercept_header *h);
 bool vmx_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value);
 bool vmx_set_reg(struct vp *vp, uint32_t name, const union hv_register_value *value);
 void vmx_init_registers(struct vp *vp); // INIT state
