@@ -5,11 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool console_init(struct console *c, unsigned port)
+void console_init(struct console *c, unsigned port)
 {
     memset(c, 0, sizeof *c);
+    c->present = true;
     c->port = port;
-    c->history = malloc(CONSOLE_HISTORY);
+}
+
+// Memory for the history, made when there is something to keep.
+static bool have_history(struct console *c)
+{
+    if (c->history == NULL) {
+        c->history = malloc(CONSOLE_HISTORY);
+    }
     return c->history != NULL;
 }
 
@@ -77,8 +85,8 @@ void console_pull(struct console *c)
     uint64_t before = c->next;
     uint8_t byte;
 
-    if (c->vm == NULL || c->history == NULL) {
-        return;
+    if (c->vm == NULL || spsc_count(&c->vm->com[c->port].tx) == 0 || !have_history(c)) {
+        return; // without memory the bytes stay in the ring until there is some
     }
     while (c->next - before < CONSOLE_HISTORY && spsc_pop(&c->vm->com[c->port].tx, &byte)) {
         c->history[c->next++ % CONSOLE_HISTORY] = byte;

@@ -13,7 +13,8 @@
 #define CONSOLE_HISTORY (64u << 10) // power of two
 
 struct console {
-    uint8_t *history;           // CONSOLE_HISTORY bytes; NULL: the port does not exist
+    bool present;               // the port exists
+    uint8_t *history;           // CONSOLE_HISTORY bytes; NULL until the guest has said something
     uint64_t next;              // sequence number of the next byte
     struct dp_vm *vm;           // attached guest, NULL when none runs
     unsigned port;              // index into vm->com
@@ -22,7 +23,7 @@ struct console {
     struct notify_list readers; // raised when output was added or the guest went away
 };
 
-MUST_CHECK bool console_init(struct console *c, unsigned port); // false: no heap
+void console_init(struct console *c, unsigned port);
 void console_free(struct console *c);
 void console_attach(struct console *c, struct dp_vm *vm);
 // Before the data plane is told to let go of the guest: no writes any more, output is still taken.

@@ -250,8 +250,8 @@ static bool fill(struct system *s, const char *id, const struct system_config *c
     s->terminate_on_last_close = cfg->terminate_on_last_close;
     s->cmdline = strdup(cfg->cmdline != NULL ? cfg->cmdline : "");
     for (unsigned i = 0; i < DP_COM_PORTS; i++) {
-        if (cfg->com[i] && !console_init(&s->com[i], i)) {
-            return false;
+        if (cfg->com[i]) {
+            console_init(&s->com[i], i);
         }
     }
     return s->cmdline != NULL;

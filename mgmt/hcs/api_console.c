@@ -144,7 +144,7 @@ static struct console *console_of(struct http_request *r, struct system **system
         !api_query_uint(r, "from", 0, UINT64_MAX >> 1, from)) {
         return NULL;
     }
-    if ((*system)->com[port].history == NULL) {
+    if (!(*system)->com[port].present) {
         http_error(r, 404, "no-port", "the system's document has no such ComPorts entry", "port");
         return NULL;
     }

@@ -268,7 +268,7 @@ static void test_console_history(void **state)
     uint64_t sequence = 0, lost, n;
 
     (void)state;
-    assert_true(console_init(&c, 0));
+    console_init(&c, 0);
     assert_int_equal(console_write(&c, "x", 1), 0); // nobody there
     spsc_init(&vm.com[0].tx, slots[0], 16384, 1);
     spsc_init(&vm.com[0].rx, slots[1], 16384, 1);
