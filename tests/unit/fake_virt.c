@@ -247,6 +247,41 @@ static const struct npt_format format = {
     .addr_mask = 0x000ffffffffff000,
 };
 
+static void nothing_vp(struct vp *vp)
+{
+    (void)vp;
+}
+
+static uint64_t reg(struct vp *vp, uint32_t name)
+{
+    union hv_register_value v = {.u64 = 0};
+
+    (void)get_reg(vp, name, &v);
+    return v.u64;
+}
+
+static uint32_t mode(struct vp *vp)
+{
+    union hv_register_value cs = {.u64 = 0}, ss = {.u64 = 0};
+    uint64_t cr0 = reg(vp, HV_REG_CR0);
+
+    (void)get_reg(vp, HV_REG_CS, &cs);
+    (void)get_reg(vp, HV_REG_SS, &ss);
+    return (uint32_t)((ss.segment.attributes >> 5 & 3) | (cr0 & 1) << 2 | (cr0 >> 18 & 1) << 3 |
+                      (reg(vp, HV_REG_EFER) >> 10 & 1) << 4 | (uint32_t)(cs.segment.attributes >> 13 & 3) << 16);
+}
+
+static void exit_state(struct vp *vp, struct hv_intercept_header *h)
+{
+    union hv_register_value cs = {.u64 = 0};
+
+    (void)get_reg(vp, HV_REG_CS, &cs);
+    h->cs = cs.segment;
+    vp->regs->rip = h->rip = reg(vp, HV_REG_RIP);
+    vp->regs->rflags = h->rflags = reg(vp, HV_REG_RFLAGS);
+    h->execution_state = mode(vp) & VP_MODE_STATE;
+}
+
 const struct virt_ops fake_virt_ops = {
     .name = "vmx",
     .hypercall_insn = {0x0f, 0x01, 0xc1},
@@ -260,6 +295,10 @@ const struct virt_ops fake_virt_ops = {
     .vp_load = load,
     .vp_unload = unload,
     .vp_run = run,
+    .context_save = nothing_vp,
+    .context_restore = nothing_vp,
+    .mode = mode,
+    .exit_state = exit_state,
     .get_reg = get_reg,
     .set_reg = set_reg,
     .advance_rip = advance_rip,
