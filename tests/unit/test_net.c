@@ -391,7 +391,12 @@ static void test_streams(void **state)
     http_server_stats(server, &http);
     assert_int_equal(http.connections, 0);
     assert_int_equal(demo.aborts, 200);
+    // The client may be gone while its last segments are still in the wire or wait for an ACK: let them pass.
     net_stats(&after);
+    for (int turn = 0; turn < 400 && after.heap_used != before.heap_used; turn++) {
+        plat_host_step(5);
+        net_stats(&after);
+    }
     print_message("%llu frames in, %llu out, %u TCP blocks still in TIME_WAIT\n",
                   (unsigned long long)after.rx_frames, (unsigned long long)after.tx_frames,
                   after.tcp_connections - before.tcp_connections);
