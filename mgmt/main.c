@@ -8,6 +8,7 @@
 #include "mgmt/drivers/bring_up.h"
 #include "mgmt/hcs/server.h"
 #include "mgmt/hvif/hvif.h"
+#include "mgmt/net_metrics.h"
 #include "mgmt/plat.h"
 #include "mgmt/rt/start.h"
 #include "net/net.h"
@@ -143,6 +144,7 @@ static void start_network(void)
         plat_log(LOG_ERROR, "network: %s", why);
         return;
     }
+    net_metrics_init();
     address_listener.address_changed = addresses_changed;
     net_listen_changes(&address_listener);
     plat_timer_start(&ipv4_timer, IPV4_PATIENCE_NS, no_ipv4);

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mgmt/core/deposit.h"
 #include "mgmt/core/event.h"
 #include "mgmt/core/image.h"
 #include "mgmt/hcs/api_priv.h"
@@ -245,57 +244,4 @@ void api_hypervisor_log(struct http_request *r)
     snprintf(next, sizeof next, "%llu", (unsigned long long)(out.sequence + out.length));
     http_add_header(r, "X-Next-Sequence", next);
     http_respond(r, 200, "text/plain; charset=utf-8", out.text, MIN(out.length, sizeof out.text));
-}
-
-// --- metrics: Prometheus text exposition format ---
-
-struct metrics {
-    char text[4096];
-    size_t length;
-};
-
-static void metric(struct metrics *m, const char *name, const char *type, uint64_t value)
-{
-    int n = snprintf(m->text + m->length, sizeof m->text - m->length,
-                     "# TYPE keelson_%s %s\nkeelson_%s %llu\n", name, type, name, (unsigned long long)value);
-
-    m->length = MIN(m->length + (size_t)MAX(n, 0), sizeof m->text - 1);
-}
-
-static void system_metrics(struct metrics *m)
-{
-    uint64_t states[4] = {0};
-
-    for (struct system *s = system_next(NULL); s != NULL; s = system_next(s)) {
-        states[s->state]++;
-    }
-    metric(m, "systems_created", "gauge", states[SYSTEM_CREATED]);
-    metric(m, "systems_running", "gauge", states[SYSTEM_RUNNING]);
-    metric(m, "systems_paused", "gauge", states[SYSTEM_PAUSED]);
-    metric(m, "systems_stopped", "gauge", states[SYSTEM_STOPPED]);
-}
-
-void api_metrics(struct http_request *r)
-{
-    struct metrics m = {.length = 0};
-    uint64_t total, used, pages, chunks;
-    struct hv_x_info_out info = {0};
-
-    metric(&m, "uptime_milliseconds", "counter", core_uptime_ns() / 1000000);
-    plat_pool_usage(&total, &used);
-    metric(&m, "guest_memory_bytes", "gauge", total);
-    metric(&m, "guest_memory_free_bytes", "gauge", used);
-    plat_heap_usage(&total, &used);
-    metric(&m, "heap_bytes", "gauge", total);
-    metric(&m, "heap_used_bytes", "gauge", used);
-    deposit_usage(&pages, &chunks);
-    metric(&m, "deposited_pages", "gauge", pages);
-    metric(&m, "image_bytes", "gauge", image_pool_bytes());
-    system_metrics(&m);
-    if (hvif_info(&info) == HV_STATUS_SUCCESS) {
-        metric(&m, "partitions", "gauge", info.partition_count);
-        metric(&m, "processors", "gauge", info.cpu_count);
-        metric(&m, "idle_ticks", "counter", info.idle_tsc);
-    }
-    http_respond(r, 200, "text/plain; version=0.0.4", m.text, m.length);
 }

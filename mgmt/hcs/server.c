@@ -3,6 +3,7 @@
 #include "mgmt/hcs/server.h"
 
 #include "mgmt/hcs/api.h"
+#include "mgmt/hcs/metrics.h"
 
 static struct http_server *http;
 static struct tls_server *tls;
@@ -33,10 +34,50 @@ static bool make_identity(const struct api_server_names *names, bool reuse_key)
     return tls_identity_make(&identity, &n, reuse_key);
 }
 
+static void http_metrics(struct metrics *m, const struct http_stats *s)
+{
+    metrics_gauge(m, "http_connections", s->connections);
+    metrics_gauge(m, "http_requests_active", s->requests_active);
+    metrics_gauge(m, "http_websockets", s->websockets);
+    metrics_counter(m, "http_accepted_total", s->accepted);
+    metrics_counter(m, "http_refused_total", s->refused);
+    metrics_counter(m, "http_requests_total", s->requests);
+    metrics_counter(m, "http_errors_4xx_total", s->errors_4xx);
+    metrics_counter(m, "http_errors_5xx_total", s->errors_5xx);
+    metrics_counter(m, "http_timeouts_total", s->timeouts);
+    metrics_counter(m, "http_bytes_in_total", s->bytes_in);
+    metrics_counter(m, "http_bytes_out_total", s->bytes_out);
+}
+
+static void tls_metrics(struct metrics *m, const struct tls_stats *s)
+{
+    metrics_counter(m, "tls_accepted_total", s->accepted);
+    metrics_counter(m, "tls_completed_total", s->completed);
+    metrics_counter(m, "tls_resumed_total", s->resumed);
+    metrics_counter(m, "tls_failed_total", s->failed);
+    metrics_counter(m, "tls_refused_total", s->refused);
+    metrics_counter(m, "tls_timeouts_total", s->timeouts);
+    metrics_gauge(m, "tls_silent", s->silent);
+    metrics_gauge(m, "tls_waiting", s->waiting);
+    metrics_gauge(m, "tls_handshakes", s->handshakes);
+    metrics_gauge(m, "tls_established", s->established);
+}
+
+static void server_metrics(struct metrics *m)
+{
+    struct http_stats http_now;
+    struct tls_stats tls_now;
+
+    api_server_stats(&http_now, &tls_now);
+    http_metrics(m, &http_now);
+    tls_metrics(m, &tls_now);
+}
+
 uint16_t api_server_start(uint16_t port, const struct api_server_names *names)
 {
     const struct http_config config = {.auth = api_authenticate, .challenge = API_CHALLENGE};
     const struct tls_config tls_config = {0};
+    static struct metrics_source source = {.write = server_metrics};
 
     if (!make_identity(names, false)) {
         plat_log(LOG_ERROR, "the node's certificate cannot be made");
@@ -49,6 +90,7 @@ uint16_t api_server_start(uint16_t port, const struct api_server_names *names)
         return 0;
     }
     api_init(http);
+    metrics_source_add(&source);
     listener.accept = accept_stream;
     if (!stream_listen(&listener, port)) {
         plat_log(LOG_ERROR, "cannot listen on TCP port %u", port);

@@ -1,4 +1,4 @@
-// srcs: mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hcs/api.c mgmt/hcs/api_hcs.c mgmt/hcs/api_image.c mgmt/hcs/api_node.c mgmt/hcs/api_console.c mgmt/hcs/api_operation.c mgmt/hcs/document.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/sim/stream_mem.c
+// srcs: mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hcs/api.c mgmt/hcs/api_hcs.c mgmt/hcs/api_image.c mgmt/hcs/api_node.c mgmt/hcs/api_metrics.c mgmt/hcs/api_console.c mgmt/hcs/api_operation.c mgmt/hcs/document.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/sim/stream_mem.c
 // libs: mbedtls cjson llhttp
 // SPDX-License-Identifier: Apache-2.0
 // The API through the real HTTP server, on streams in memory: routes, statuses, long polls, console socket.
@@ -16,6 +16,7 @@
 #include "mgmt/core/core.h"
 #include "mgmt/core/system.h"
 #include "mgmt/hcs/api.h"
+#include "mgmt/hcs/metrics.h"
 #include "tests/sim/dp_sim.h"
 #include "tests/sim/hvif_sim.h"
 #include "tests/sim/plat_host.h"
@@ -167,9 +168,18 @@ static void test_authentication(void **state)
     memcpy(authorization, saved, sizeof saved);
 }
 
+static void write_test_metrics(struct metrics *m)
+{
+    metrics_counter(m, "test_total", UINT64_MAX);
+}
+
 static void test_node_and_description(void **state)
 {
+    static struct metrics_source source = {.write = write_test_metrics};
+
     (void)state;
+    metrics_source_add(&source);
+    metrics_source_add(&source); // no second time
     OK(200, "GET", "/v1/node", "");
     assert_answer_has("\"Version\":\"1.2.3\"");
     assert_answer_has("\\\"cpu\\\"");
@@ -180,6 +190,8 @@ static void test_node_and_description(void **state)
     OK(200, "GET", "/v1/hypervisor/log", "");
     OK(200, "GET", "/metrics", "");
     assert_answer_has("keelson_systems_running 0\n");
+    assert_answer_has("# TYPE keelson_hypervisor_mapped_pages gauge\n");
+    assert_answer_has("\nkeelson_test_total 18446744073709551615\n");
     OK(200, "GET", "/v1/events", "");
     assert_answer_has("\"NodeReady\"");
     OK(400, "GET", "/v1/events?from=-1", "");

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// /metrics in Prometheus' text format: the text, and the parts of the node that write into it.
+//
+// Control plane only. Each part registers one source at start-up; a request asks all of them in that order.
+// Names get the prefix keelson_ and are stable: tests and dashboards know them.
+#ifndef MGMT_HCS_METRICS_H
+#define MGMT_HCS_METRICS_H
+
+#include <keelson/types.h>
+
+struct metrics; // the answer to one request
+
+struct metrics_source {
+    void (*write)(struct metrics *m);
+    struct metrics_source *next; // owned by the registry
+};
+
+// Registers a source, which must stay valid; doing so again changes nothing.
+void metrics_source_add(struct metrics_source *s);
+
+// A value that only grows since boot; by convention its name ends in _total.
+void metrics_counter(struct metrics *m, const char *name, uint64_t value);
+// A value that goes up and down.
+void metrics_gauge(struct metrics *m, const char *name, uint64_t value);
+
+#endif
