@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node's serial console as a Unix socket: connecting to it, and a terminal on it."""
 import os
-import select
 import socket
 import sys
 import termios
@@ -36,7 +35,8 @@ class RawTerminal:
     """Standard input without line editing and signals while the block runs; nothing when it is no terminal."""
 
     def __enter__(self):
-        self._saved = termios.tcgetattr(0) if sys.stdin.isatty() else None
+        self.is_terminal = sys.stdin.isatty()
+        self._saved = termios.tcgetattr(0) if self.is_terminal else None
         if self._saved is not None:
             tty.setraw(0)
         return self
@@ -44,29 +44,3 @@ class RawTerminal:
     def __exit__(self, *_):
         if self._saved is not None:
             termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
-
-
-def attach(sock, on_output=lambda data: None):
-    """Joins the terminal and the console until Ctrl-] (True) or the end of the node (False).
-
-    When standard input is not a terminal its bytes are passed on as they are, and its end leaves the console
-    open: only output follows.
-    """
-    inputs = [sock, 0]
-    with RawTerminal():
-        while True:
-            ready, _, _ = select.select(inputs, [], [])
-            if sock in ready:
-                data = sock.recv(65536)
-                if not data:
-                    return False
-                on_output(data)
-                os.write(1, data)
-            if 0 in ready:
-                data = os.read(0, 4096)
-                if sys.stdin.isatty() and LEAVE_KEY in data:
-                    return True
-                if data:
-                    sock.sendall(data)
-                else:
-                    inputs.remove(0)

@@ -5,18 +5,20 @@ import ctypes
 import os
 import pathlib
 import re
+import select
 import signal
 import subprocess
 import threading
 import time
 
 from . import bochs, qemu
-from .console import connect_unix
+from .console import LEAVE_KEY, RawTerminal, connect_unix
 
 # Lines that no healthy node prints; waiting for anything else ends when one of them appears.
 FAILURES = re.compile(r"PANIC|VM-entry failure|unexpected exit")
 TAIL_LINES = 40
 STOP_SECONDS = 8
+ATTACH_POLL_S = 0.2  # how soon the end of the node is noticed
 START_ATTEMPTS = 3
 PR_SET_PDEATHSIG = 1
 
@@ -39,6 +41,7 @@ class Node:
         self._text = ""
         self._cursor = 0  # where the next wait_for() starts
         self._ended = False
+        self._echo = False  # a person watches
         self._changed = threading.Condition()
         self._process = None
         self._socket = None
@@ -108,6 +111,8 @@ class Node:
                 data = self._socket.recv(65536)
             except OSError:
                 data = b""
+            if self._echo:
+                os.write(1, data)
             with self._changed:
                 if data:
                     self._text += data.decode("utf-8", errors="replace")
@@ -169,6 +174,28 @@ class Node:
 
     def send_line(self, text):
         self.send(text + "\r")
+
+    def attach_terminal(self):
+        """Joins this process's terminal and the console until Ctrl-] or the end of the node.
+
+        When standard input is not a terminal its bytes are passed on as they are, and after its end only output
+        follows.
+        """
+        os.write(1, self.text.encode())
+        self._echo = True
+        with RawTerminal() as terminal:
+            inputs = [0]
+            while not self._ended:
+                if not select.select(inputs, [], [], ATTACH_POLL_S)[0]:
+                    continue
+                data = os.read(0, 4096)
+                if terminal.is_terminal and LEAVE_KEY in data:
+                    break
+                if data:
+                    self._socket.sendall(data)
+                else:
+                    inputs.clear()
+        self._echo = False
 
     def wait_end(self, timeout):
         """Waits until the emulator ends by itself and returns its exit status."""
