@@ -37,28 +37,71 @@ $(GUEST_DIR)/root.elf: $(GUEST_ROOT_OBJS) $(MGMT_LDS) $(DEP_LIBS_FREE) $(LIBC)
 		--no-warn-rwx-segments -Map=$(@:.elf=.map) -T $(MGMT_LDS) -o $@ $(GUEST_ROOT_OBJS) \
 		--start-group $(DEP_LIBS_FREE) $(LIBC) $(DEPS)/lib/libm.a $(LIBGCC) --end-group
 
-# The loader once more, with the test root as its second image.
-$(GUEST_DIR)/payload/hv.elf: $(BUILD)/hv/hv.elf
-$(GUEST_DIR)/payload/mgmt.elf: $(GUEST_DIR)/root.elf
-$(GUEST_DIR)/payload/hv.elf $(GUEST_DIR)/payload/mgmt.elf:
+# $(call other_image,DIR,ELF,IMAGE): the loader once more, with ELF in the place of the management partition.
+define other_image
+$(1)/payload/hv.elf: $(BUILD)/hv/hv.elf
+$(1)/payload/mgmt.elf: $(2)
+$(1)/payload/hv.elf $(1)/payload/mgmt.elf:
+	@mkdir -p $$(@D)
+	$(Q)$(OBJCOPY) --strip-all $$< $$@
+
+$(1)/payload.o: boot/payload.S $(1)/payload/hv.elf $(1)/payload/mgmt.elf
+	$(Q)$(CC) $(filter-out -I$(PAYLOAD_DIR),$(BOOT_CFLAGS)) -I$(1)/payload -D__ASSEMBLER__ -c -o $$@ $$<
+
+$(1)/loader.so: $(filter-out $(BUILD)/boot/boot/payload.o,$(BOOT_OBJS)) $(1)/payload.o
+	$$(call say,LD,$$@)
+	$(Q)$(LOADER_LD) -o $$@ $(EFI_LIB)/crt0-efi-x86_64.o $$^ -lefi -lgnuefi $(LIBGCC)
+
+$(1)/BOOTX64.EFI: $(1)/loader.so
+	$$(call say,EFI,$$@)
+	$(Q)$(LOADER_EFI) $$< $$@
+
+$(3): $(1)/BOOTX64.EFI tools/mkimage.py
+	$(Q)$(PYTHON) tools/mkimage.py --efi $$< --output $$@ --state-mib 8
+endef
+$(eval $(call other_image,$(GUEST_DIR),$(GUEST_DIR)/root.elf,$(GUEST_DIR)/guest.img))
+
+# ---- make bench: the real management code around one built-in guest ----------------------------------
+
+BENCH_DIR := $(BUILD)/bench
+BENCH_GUEST_OBJS := $(call objects,$(BENCH_DIR),$(call sources,tests/bench/guest,*.c) $(call sources,tests/bench/guest,*.S))
+BENCH_GUEST_LDS := tests/bench/guest/bench.ld
+BENCH_NODE_OBJS := $(call objects,$(BENCH_DIR),$(call sources,tests/bench/node,*.c) $(call sources,tests/bench/node,*.S)) \
+	$(filter-out $(BUILD)/mgmt/mgmt/main.o,$(MGMT_OBJS))
+
+$(BENCH_DIR)/tests/bench/guest/%.o: tests/bench/guest/%.c $(MAKEFILES_ALL) | $(GEN_STAMPS)
+	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(OBJCOPY) --strip-all $< $@
+	$(Q)$(CC) $(GUEST_CFLAGS) $(DEPFLAGS) -c -o $@ $<
 
-$(GUEST_DIR)/payload.o: boot/payload.S $(GUEST_DIR)/payload/hv.elf $(GUEST_DIR)/payload/mgmt.elf
-	$(Q)$(CC) $(filter-out -I$(PAYLOAD_DIR),$(BOOT_CFLAGS)) -I$(GUEST_DIR)/payload -D__ASSEMBLER__ -c -o $@ $<
+$(BENCH_DIR)/tests/bench/node/%.o: tests/bench/node/%.c $(MAKEFILES_ALL) | $(GEN_STAMPS) $(LIBC)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MGMT_CFLAGS) $(DEPFLAGS) -c -o $@ $<
 
-GUEST_BOOT_OBJS := $(filter-out $(BUILD)/boot/boot/payload.o,$(BOOT_OBJS)) $(GUEST_DIR)/payload.o
-$(GUEST_DIR)/loader.so: $(GUEST_BOOT_OBJS)
+$(BENCH_DIR)/tests/bench/%.o: tests/bench/%.S $(MAKEFILES_ALL)
+	$(call say,AS,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -I$(BENCH_DIR) -D__ASSEMBLER__ $(DEPFLAGS) -c -o $@ $<
+
+$(BENCH_DIR)/tests/bench/node/guest_blob.o: $(BENCH_DIR)/bench.bzimage
+
+$(BENCH_DIR)/bench.elf: $(BENCH_GUEST_OBJS) $(BENCH_GUEST_LDS)
 	$(call say,LD,$@)
-	$(Q)$(LOADER_LD) -o $@ $(EFI_LIB)/crt0-efi-x86_64.o $(GUEST_BOOT_OBJS) -lefi -lgnuefi $(LIBGCC)
+	$(Q)$(LD) -nostdlib -static --build-id=none -z noexecstack --no-warn-rwx-segments -T $(BENCH_GUEST_LDS) \
+		-o $@ $(BENCH_GUEST_OBJS) $(LIBGCC)
 
-$(GUEST_DIR)/BOOTX64.EFI: $(GUEST_DIR)/loader.so
-	$(call say,EFI,$@)
-	$(Q)$(LOADER_EFI) $< $@
+$(BENCH_DIR)/bench.bzimage: $(BENCH_DIR)/bench.elf
+	$(Q)$(OBJCOPY) -O binary $< $@
 
-$(GUEST_DIR)/guest.img: $(GUEST_DIR)/BOOTX64.EFI tools/mkimage.py
-	$(Q)$(PYTHON) tools/mkimage.py --efi $< --output $@ --state-mib 8
+$(BENCH_DIR)/node.elf: $(BENCH_NODE_OBJS) $(MGMT_LDS) $(DEP_LIBS_FREE) $(LIBC)
+	$(call say,LD,$@)
+	$(Q)$(LD) -nostdlib -static --build-id=none --gc-sections -z max-page-size=4096 -z noexecstack \
+		--no-warn-rwx-segments -Map=$(@:.elf=.map) -T $(MGMT_LDS) -o $@ $(BENCH_NODE_OBJS) \
+		--start-group $(DEP_LIBS_FREE) $(LIBC) $(DEPS)/lib/libm.a $(LIBGCC) --end-group
 
-GUEST_TEST_NEEDS += $(GUEST_DIR)/guest.img
+$(eval $(call other_image,$(BENCH_DIR),$(BENCH_DIR)/node.elf,$(BENCH_DIR)/bench.img))
 
--include $(GUEST_KERNEL_OBJS:.o=.d) $(GUEST_ROOT_OBJS:.o=.d)
+GUEST_TEST_NEEDS += $(GUEST_DIR)/guest.img $(BENCH_DIR)/bench.img
+
+-include $(GUEST_KERNEL_OBJS:.o=.d) $(GUEST_ROOT_OBJS:.o=.d) $(BENCH_GUEST_OBJS:.o=.d) $(BENCH_NODE_OBJS:.o=.d)

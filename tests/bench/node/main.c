@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node as it is measured: hypervisor, data plane, core and device models are the real ones; in the place of
+// network and API stands one built-in guest, whose figures go to the console.
+//
+// Without a network nothing depends on the outside, so that an emulator that counts instructions gives the same
+// figures in every run. Prints `BENCH name hundredths` lines and ends the machine.
+#include "mgmt/core/core.h"
+#include "mgmt/core/image.h"
+#include "mgmt/core/system.h"
+#include "mgmt/dataplane/dataplane.h"
+#include "mgmt/hvif/hvif.h"
+#include "mgmt/plat.h"
+#include "mgmt/rt/start.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define GUEST_MEMORY (1ull << 30)
+
+extern const uint8_t bench_guest[], bench_guest_end[];
+
+static struct core_node node;
+static struct system *guest;
+static struct notify reader;
+static uint64_t sequence;
+static uint64_t start_tsc;
+static char line[128];
+static size_t line_len;
+
+static void say(const char *text)
+{
+    if (hvif_console_write(text, strlen(text)) != HV_STATUS_SUCCESS) {
+        plat_log(LOG_ERROR, "console");
+    }
+}
+
+static void report(const char *name, uint64_t value)
+{
+    char text[96];
+
+    snprintf(text, sizeof text, "BENCH %s %llu\n", name, (unsigned long long)value * 100);
+    say(text);
+}
+
+static void end_machine(void)
+{
+    __asm__ volatile("outb %%al, $0xf4" : : "a"(0)); // QEMU isa-debug-exit, where there is one
+    (void)!hvif_system(HV_X_POWER_OFF, 0);
+}
+
+static void give_up(const char *what, const char *why)
+{
+    char text[400];
+
+    snprintf(text, sizeof text, "BENCH error: %s: %s\n", what, why);
+    say(text);
+    end_machine();
+}
+
+// Everything the hypervisor holds for this partition: its VP, its tables for a GiB of memory, the unused rest of
+// the pool not.
+static void report_memory(void)
+{
+    struct hv_memory_balance_out balance = {0};
+
+    if (hvif_memory_balance(guest->partition.id, &balance) == HV_STATUS_SUCCESS) {
+        report("mem.hv_per_partition", balance.in_use * PAGE_SIZE);
+    }
+}
+
+static void got_line(void)
+{
+    if (strcmp(line, "BENCH start") == 0) {
+        report("mem.create_per_gib", (__builtin_ia32_rdtsc() - start_tsc) / (GUEST_MEMORY >> 30));
+        report_memory();
+        return;
+    }
+    strcat(line, "\n");
+    say(line);
+    if (strcmp(line, "BENCH done\n") == 0) {
+        end_machine();
+    }
+}
+
+static void got_output(struct notify *n)
+{
+    char c;
+
+    (void)n;
+    while (console_read(&guest->com[0], &sequence, &c, 1, NULL) == 1) {
+        if (c == '\n') {
+            line[line_len] = '\0';
+            got_line();
+            line_len = 0;
+        } else if (line_len < sizeof(line) - 2) {
+            line[line_len++] = c;
+        }
+    }
+    if (guest->state == SYSTEM_STOPPED) {
+        give_up("guest", guest->exit_text);
+    }
+}
+
+static bool put_image(struct core_error *error)
+{
+    struct image_upload *up;
+    size_t size = (size_t)(bench_guest_end - bench_guest);
+
+    return image_upload_begin("bench", size, &up, error) == CORE_OK &&
+           image_upload_write(up, bench_guest, size, error) == CORE_OK &&
+           image_upload_finish(up, NULL, NULL, error) == CORE_OK;
+}
+
+void mgmt_main(const struct mgmt_boot_info *info)
+{
+    const struct system_config config = {
+        .owner = "bench",
+        .memory_bytes = GUEST_MEMORY,
+        .vp_count = 1,
+        .weight = 100,
+        .cap = SYSTEM_CAP_NONE,
+        .com = {true},
+        .kernel = "bench",
+        .cmdline = "measure",
+    };
+    struct core_error error;
+
+    node = (struct core_node){
+        .version = info->version,
+        .engine = info->engine,
+        .cpu_brand = info->cpu_brand,
+        .hostname = "bench",
+        .cpu_count = info->cpu_count,
+        .tsc_hz = info->tsc_hz,
+    };
+    dataplane_go();
+    core_init(&node);
+    if (!put_image(&error) || system_create("bench", &config, &guest, &error) != CORE_OK) {
+        give_up("create", error.text);
+        return;
+    }
+    notify_add(&guest->com[0].readers, &reader, got_output);
+    start_tsc = __builtin_ia32_rdtsc();
+    if (system_start(guest, NULL, &error) != CORE_OK) {
+        give_up("start", error.text);
+    }
+}
