@@ -97,6 +97,7 @@ static struct nic *start_nic(const struct pci_device *dev)
     if (status != HV_STATUS_SUCCESS) {
         return fail(dev, hvif_status_text(status)); // its memory stays with it: it may still write there
     }
+    nic_enable(nic, dev);
     plat_log(LOG_INFO, "network: %s at %02x:%02x.%x, %02x:%02x:%02x:%02x:%02x:%02x, %s %u", nic->ops->name,
              dev->at.bus, dev->at.device, dev->at.function, nic->mac[0], nic->mac[1], nic->mac[2], nic->mac[3],
              nic->mac[4], nic->mac[5], nic->uses_msi ? "message interrupt, vector" : "interrupt line",
@@ -110,10 +111,16 @@ struct nic *drivers_bring_up(void)
     size_t count = pci_enumerate(devices, ARRAY_LEN(devices));
     struct nic *nic = NULL;
 
+    // Silence first: a device that firmware left interrupting may share the NIC's line.
     for (size_t i = 0; i < count; i++) {
-        if (nic == NULL && nic_known(&devices[i])) {
+        if (!nic_known(&devices[i])) {
+            leave_alone(&devices[i]);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (nic_known(&devices[i]) && nic == NULL) {
             nic = start_nic(&devices[i]);
-        } else {
+        } else if (nic_known(&devices[i])) {
             leave_alone(&devices[i]);
         }
     }

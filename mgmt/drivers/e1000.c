@@ -264,7 +264,19 @@ static bool service(struct nic *nic)
     return received == NIC_RX_BUDGET;
 }
 
-static const struct nic_ops ops = {.name = "e1000", .interrupt = interrupt, .service = service};
+static void enable(struct nic *nic)
+{
+    struct e1000 *e = CONTAINER_OF(nic, struct e1000, nic);
+
+    mmio_write32(e->regs, IMS, INT_ALWAYS);
+}
+
+static const struct nic_ops ops = {
+    .name = "e1000",
+    .enable = enable,
+    .interrupt = interrupt,
+    .service = service,
+};
 
 // --- start ---
 
@@ -365,7 +377,7 @@ struct nic *e1000_probe(const struct pci_device *dev, struct frame_rings *rings,
         *why = "its registers are not mapped";
         return NULL;
     }
-    pci_enable(dev, true);
+    pci_enable(dev, false);
     e->regs = mmio_map(base);
     e->nic.ops = &ops;
     e->nic.rings = rings;
@@ -384,6 +396,5 @@ struct nic *e1000_probe(const struct pci_device *dev, struct frame_rings *rings,
     start_tx(e, dma.gpa);
     read_link(e);
     mmio_write32(e->regs, ITR, ITR_INTERVAL);
-    mmio_write32(e->regs, IMS, INT_ALWAYS);
     return &e->nic;
 }

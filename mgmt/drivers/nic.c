@@ -43,6 +43,14 @@ struct nic *nic_probe(const struct pci_device *dev, struct frame_rings *rings, s
     return probe == NULL ? NULL : probe(dev, rings, frames, dma, msi, why);
 }
 
+void nic_enable(struct nic *nic, const struct pci_device *dev)
+{
+    pci_enable(dev, !nic->uses_msi);
+    if (nic->ops->enable != NULL) {
+        nic->ops->enable(nic);
+    }
+}
+
 void nic_interrupt(void *arg)
 {
     struct nic *nic = arg;

@@ -21,6 +21,9 @@ struct nic_memory { // given at the start, page aligned, below the NIC's address
 
 struct nic_ops {
     const char *name;
+    // Lets the device interrupt; called once, when its interrupt has a handler and a route. A level input that
+    // is asserted before it has a route may never be seen by an I/O APIC. NULL: nothing to do.
+    void (*enable)(struct nic *nic);
     // Asks the device why it interrupts and takes the cause away. Interrupt context.
     void (*interrupt)(struct nic *nic);
     // Moves frames between rings and device. True: there is more to do at once.
@@ -45,10 +48,13 @@ struct nic_msi { // what the hypervisor said when a message interrupt was mapped
 // Handler to register with rt_vector_set(); arg is the struct nic.
 void nic_interrupt(void *arg);
 
-// Takes a driver for the device if there is one: resets the device, reads its address, fills receive buffers,
-// enables its interrupt. Returns NULL when no driver knows it (*why: NULL) or it failed (*why says what).
+// Takes a driver for the device if there is one: resets the device, reads its address, fills receive buffers.
+// It does not interrupt yet: INTx is disabled, see nic_enable(). Returns NULL when no driver knows it (*why: NULL) or it failed (*why says what).
 struct nic *nic_probe(const struct pci_device *dev, struct frame_rings *rings, struct nic_memory frames,
                       struct nic_memory dma, const struct nic_msi *msi, const char **why);
+
+// Interrupts on.
+void nic_enable(struct nic *nic, const struct pci_device *dev);
 
 // Is there a driver for it?
 bool nic_known(const struct pci_device *dev);

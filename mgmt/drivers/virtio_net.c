@@ -431,7 +431,7 @@ struct nic *virtio_net_probe(const struct pci_device *dev, struct frame_rings *r
     memset(v, 0, sizeof(*v));
     v->nic.ops = &ops;
     v->nic.rings = rings;
-    pci_enable(dev, true);
+    pci_enable(dev, false);
     if (!map_structure(dev, CFG_COMMON, 56, &v->common, NULL) ||
         !map_structure(dev, CFG_NOTIFY, 2, &v->notify, &v->notify_multiplier) ||
         !map_structure(dev, CFG_ISR, 1, &v->isr, NULL) || !map_structure(dev, CFG_DEVICE, 8, &v->config, NULL)) {
@@ -440,7 +440,6 @@ struct nic *virtio_net_probe(const struct pci_device *dev, struct frame_rings *r
         return NULL;
     }
     v->nic.uses_msi = msi->available && pci_msix_set(dev, 0, msi->address, msi->data);
-    pci_enable(dev, !v->nic.uses_msi);
     if (!reset(v) || !negotiate(v) || !start(v, rings, frames, dma)) {
         *why = "it refuses the driver's features or queues";
         mmio_write8(v->common, DEVICE_STATUS, ST_FAILED);

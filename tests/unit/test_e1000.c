@@ -1,4 +1,4 @@
-// srcs: mgmt/drivers/e1000.c mgmt/drivers/frames.c mgmt/drivers/pci.c tests/unit/fake_pci.c
+// srcs: mgmt/drivers/e1000.c mgmt/drivers/frames.c mgmt/drivers/pci.c mgmt/drivers/nic.c mgmt/drivers/virtio_net.c tests/unit/fake_pci.c
 // SPDX-License-Identifier: Apache-2.0
 // The e1000 driver against a register-level model of the 82540EM: reset, address, both rings, interrupts.
 #include "mgmt/drivers/e1000.h"
@@ -192,6 +192,9 @@ static int setup(void **state)
     make_device();
     probe();
     assert_non_null(driver);
+    assert_int_equal(nic.ims, 0); // silent until its interrupt has a route
+    assert_int_equal(fake_pci_get(&nic.pci, 4, 2) & 0x400, 0x400);
+    nic_enable(driver, &pci);
     return 0;
 }
 

@@ -1,4 +1,4 @@
-// srcs: mgmt/drivers/virtio_net.c mgmt/drivers/frames.c mgmt/drivers/pci.c tests/unit/fake_pci.c
+// srcs: mgmt/drivers/virtio_net.c mgmt/drivers/frames.c mgmt/drivers/pci.c mgmt/drivers/nic.c mgmt/drivers/e1000.c tests/unit/fake_pci.c
 // SPDX-License-Identifier: Apache-2.0
 // The virtio-net driver against a model of the modern PCI device: negotiation, queues, both interrupt kinds.
 #include "mgmt/drivers/virtio_net.h"
@@ -278,6 +278,10 @@ static void probe(bool with_msi)
 
     why = NULL;
     driver = virtio_net_probe(&pci, &rings, frames, dma, &msi, &why);
+    if (driver != NULL) {
+        assert_int_equal(fake_pci_get(&dev.pci, 4, 2) & 0x400, 0x400); // silent so far
+        nic_enable(driver, &pci);
+    }
 }
 
 static int setup(void **state)
