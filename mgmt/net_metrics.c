@@ -17,7 +17,9 @@ static void net_metrics(struct metrics *m)
     metrics_counter(m, "net_tx_bytes_total", s.tx_bytes);
     metrics_counter(m, "net_tx_dropped_total", s.tx_dropped);
     metrics_gauge(m, "net_tcp_connections", s.tcp_connections);
+    metrics_gauge(m, "net_tcp_time_wait", s.tcp_time_wait);
     metrics_gauge(m, "net_pool_used", s.pool_used);
+    metrics_counter(m, "net_pool_failures_total", s.pool_failures);
     metrics_gauge(m, "net_pool_bytes", s.pool_bytes_total);
     metrics_gauge(m, "net_heap_used_bytes", s.heap_used);
 }

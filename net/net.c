@@ -12,6 +12,7 @@
 #include "lwip/memp.h"
 #include "lwip/netif.h"
 #include "lwip/pbuf.h"
+#include "lwip/priv/tcp_priv.h"
 #include "lwip/stats.h"
 #include "lwip/sys.h"
 #include "lwip/timeouts.h"
@@ -457,8 +458,12 @@ void net_stats(struct net_stats *out)
 {
     *out = counters;
     out->tcp_connections = (uint32_t)lwip_stats.memp[MEMP_TCP_PCB]->used;
+    for (const struct tcp_pcb *pcb = tcp_tw_pcbs; pcb != NULL; pcb = pcb->next) {
+        out->tcp_time_wait++;
+    }
     for (int i = 0; i < MEMP_MAX; i++) {
         out->pool_used += (uint32_t)lwip_stats.memp[i]->used;
+        out->pool_failures += (uint32_t)lwip_stats.memp[i]->err;
         out->pool_bytes_total += (uint32_t)memp_pools[i]->size * memp_pools[i]->num;
     }
     out->heap_used = (uint32_t)lwip_stats.mem.used;

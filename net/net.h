@@ -49,7 +49,9 @@ struct net_stats {
     uint64_t rx_frames, rx_bytes, rx_dropped;
     uint64_t tx_frames, tx_bytes, tx_dropped;
     uint32_t tcp_connections;  // protocol control blocks in use, all states
+    uint32_t tcp_time_wait;    // of those, the ones that only wait for stray segments (two minutes)
     uint32_t pool_used;        // elements in use over all fixed pools
+    uint32_t pool_failures;    // requests for an element that found none
     uint32_t pool_bytes_total; // memory behind the pools
     uint32_t heap_used;        // bytes of lwIP's own heap: unacknowledged and received data
 };
