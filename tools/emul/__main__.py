@@ -68,7 +68,7 @@ def wait_ready(node, engine):
     """Waits for the API and keeps what a client needs. Returns lines for the person."""
     folder = node.config.directory
     deadline = READY_TIMEOUT_S[engine]
-    secret = node.wait_for(r"administrator secret: ([0-9a-f]+)", deadline)[1]
+    secret = node.wait_for(r"administrator secret: ([0-9a-f]{32})", deadline)[1]
     node.wait_for(r"API ready", deadline)
     print_from = node.wait_for(r"fingerprint \(SHA-256\): ([0-9A-F:]{95})", deadline)[1]
     save(folder / "secret", secret)
