@@ -67,14 +67,19 @@ static void track_partial(char c)
     }
 }
 
-void console_shell_write(const char *text, size_t len)
+size_t console_shell_write(const char *text, size_t len, bool wait)
 {
     spin_lock(&output_lock);
+    if (wait) {
+        emit(text, len);
+    } else {
+        len = host_uart_write(text, len, sync);
+    }
     for (size_t i = 0; i < len; i++) {
         track_partial(text[i]);
     }
-    emit(text, len);
     spin_unlock(&output_lock);
+    return len;
 }
 
 // --- input ---

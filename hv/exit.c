@@ -400,35 +400,9 @@ static const struct exit_row rows[EXIT_REASON_COUNT] = {
     [EXIT_UNKNOWN] = {exit_unknown, false},
 };
 
-const char *const exit_reason_names[EXIT_REASON_COUNT] = {
-    [EXIT_INTERRUPT] = "interrupt",
-    [EXIT_NMI] = "nmi",
-    [EXIT_INTR_WINDOW] = "interrupt_window",
-    [EXIT_NMI_WINDOW] = "nmi_window",
-    [EXIT_CPUID] = "cpuid",
-    [EXIT_HYPERCALL] = "hypercall",
-    [EXIT_RDMSR] = "rdmsr",
-    [EXIT_WRMSR] = "wrmsr",
-    [EXIT_IO] = "io",
-    [EXIT_HLT] = "hlt",
-    [EXIT_GPA_FAULT] = "gpa_fault",
-    [EXIT_CR_ACCESS] = "cr_access",
-    [EXIT_EXCEPTION] = "exception",
-    [EXIT_APIC_ACCESS] = "apic_access",
-    [EXIT_APIC_WRITE] = "apic_write",
-    [EXIT_APIC_EOI] = "apic_eoi",
-    [EXIT_XSETBV] = "xsetbv",
-    [EXIT_PAUSE] = "pause",
-    [EXIT_WBINVD] = "wbinvd",
-    [EXIT_MONITOR] = "monitor",
-    [EXIT_VIRT_INSN] = "virt_insn",
-    [EXIT_TASK_SWITCH] = "task_switch",
-    [EXIT_TRIPLE_FAULT] = "triple_fault",
-    [EXIT_INIT] = "init",
-    [EXIT_RDPMC] = "rdpmc",
-    [EXIT_INVALID_STATE] = "invalid_state",
-    [EXIT_UNKNOWN] = "unknown",
-};
+#define NAME(reason, name) [reason] = name,
+const char *const exit_reason_names[EXIT_REASON_COUNT] = {EXIT_REASON_TABLE(NAME)};
+#undef NAME
 
 _Static_assert(HV_CTR_EXIT0 + EXIT_REASON_COUNT <= HV_CTR_COUNT, "exit counters fit");
 

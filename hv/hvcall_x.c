@@ -71,14 +71,16 @@ hv_status_t hvcall_x_console_write(struct hvcall *c)
 {
     const struct hv_x_console_in *in = c->in;
     const char *text = (const char *)(in + 1);
+    struct hv_x_console_in *out = c->out;
 
     if (in->length > c->var_len || in->length > HV_X_CONSOLE_MAX) {
         return HV_STATUS_INVALID_PARAMETER;
     }
+    out->length = in->length;
     if ((in->flags & HV_X_CONSOLE_LOG) != 0) {
         log_line((enum log_level)MIN(in->flags >> 8, (uint32_t)LOG_DEBUG), text, in->length);
     } else {
-        console_shell_write(text, in->length);
+        out->length = (uint32_t)console_shell_write(text, in->length, (in->flags & HV_X_CONSOLE_NO_WAIT) == 0);
     }
     return HV_STATUS_SUCCESS;
 }

@@ -11,6 +11,7 @@
 #include "mgmt/net_metrics.h"
 #include "mgmt/plat.h"
 #include "mgmt/rt/start.h"
+#include "mgmt/shell/shell.h"
 #include "net/net.h"
 
 #include <stdio.h>
@@ -85,7 +86,7 @@ static void show_secret(void)
     hv_status_t status;
 
     auth_new_secret(secret);
-    len = snprintf(line, sizeof(line), "administrator secret: %s\n", secret);
+    len = snprintf(line, sizeof(line), "administrator secret: %s\r\n", secret);
     status = hvif_console_write(line, (size_t)len);
     memset(secret, 0, sizeof(secret));
     memset(line, 0, sizeof(line));
@@ -113,10 +114,12 @@ static void addresses_changed(struct net_listener *l)
     if (api_started) {
         api_server_refresh(&names);
     } else if (api_server_start(API_PORT, &names) == 0) {
+        shell_start();
         return; // the log says why
     }
     api_started = true;
     announce();
+    shell_start(); // once; at the end, so that the prompt is the last thing on the screen
 }
 
 static void no_ipv4(struct plat_timer *t)
@@ -126,6 +129,7 @@ static void no_ipv4(struct plat_timer *t)
     addresses_changed(&address_listener);
     if (!api_started) {
         plat_log(LOG_WARN, "network: no address yet%s", net_link_up() ? "" : ", the link is down");
+        shell_start(); // the operator may find out why
     }
 }
 
@@ -142,6 +146,7 @@ static void start_network(void)
 
     if (!net_init(&nic_link.link, &net_config, &why)) {
         plat_log(LOG_ERROR, "network: %s", why);
+        shell_start();
         return;
     }
     net_metrics_init();
@@ -189,5 +194,7 @@ void mgmt_main(const struct mgmt_boot_info *info)
     show_secret();
     if (nic != NULL) {
         start_network();
+    } else {
+        shell_start();
     }
 }

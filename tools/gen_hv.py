@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Generate hv_status.h and hypercalls.h from schema/hv_status.json and schema/hypercalls.json."""
+"""Generate hv_status.h, hypercalls.h and exit_reasons.h from the files of these names in schema/."""
 import json
 import pathlib
 import sys
@@ -46,13 +46,25 @@ def calls_header(doc):
     return out + " \\\n".join(rows) + "\n\n#endif\n"
 
 
+def reasons_header(doc):
+    out = HEAD.format(src="schema/exit_reasons.json", guard="GEN_EXIT_REASONS_H")
+    out += "enum vp_exit_reason {\n"
+    for name, _, meaning in doc["reasons"]:
+        out += f"    EXIT_{name},{' // ' + meaning if meaning else ''}\n"
+    out += "    EXIT_REASON_COUNT,\n};\n\n// X(enumerator, name)\n#define EXIT_REASON_TABLE(X) \\\n"
+    out += " \\\n".join(f'    X(EXIT_{name}, "{text}")' for name, text, _ in doc["reasons"])
+    return out + "\n\n#endif\n"
+
+
 def main():
     outdir = pathlib.Path(sys.argv[1])
     outdir.mkdir(parents=True, exist_ok=True)
     status = json.loads((ROOT / "schema/hv_status.json").read_text())
     calls = json.loads((ROOT / "schema/hypercalls.json").read_text())
     (outdir / "hv_status.h").write_text(status_header(status))
+    reasons = json.loads((ROOT / "schema/exit_reasons.json").read_text())
     (outdir / "hypercalls.h").write_text(calls_header(calls))
+    (outdir / "exit_reasons.h").write_text(reasons_header(reasons))
 
 
 if __name__ == "__main__":

@@ -8,41 +8,11 @@
 #ifndef ARCH_VIRT_H
 #define ARCH_VIRT_H
 
+#include <gen/exit_reasons.h> // enum vp_exit_reason
 #include <keelson/abi.h>
 
 struct partition;
 struct vp;
-
-enum vp_exit_reason {
-    EXIT_INTERRUPT = 0, // physical interrupt pending: nothing was acknowledged yet
-    EXIT_NMI,           // physical NMI: already handled by the back end
-    EXIT_INTR_WINDOW,
-    EXIT_NMI_WINDOW,
-    EXIT_CPUID,
-    EXIT_HYPERCALL, // VMCALL on VT-x, VMMCALL on AMD-V
-    EXIT_RDMSR,
-    EXIT_WRMSR,
-    EXIT_IO,
-    EXIT_HLT,
-    EXIT_GPA_FAULT,   // EPT violation / nested page fault
-    EXIT_CR_ACCESS,   // MOV to/from CR, CLTS, LMSW
-    EXIT_EXCEPTION,   // intercepted exception
-    EXIT_APIC_ACCESS, // access to the APIC page while APIC virtualization is on
-    EXIT_APIC_WRITE,  // APIC register written; already in the register page
-    EXIT_APIC_EOI,    // virtualized EOI of vector qual[0], which is in the EOI-exit bitmap
-    EXIT_XSETBV,
-    EXIT_PAUSE,
-    EXIT_WBINVD, // WBINVD, INVD
-    EXIT_MONITOR, // MONITOR, MWAIT
-    EXIT_VIRT_INSN, // VMX or SVM instruction by the guest: #UD
-    EXIT_TASK_SWITCH,
-    EXIT_TRIPLE_FAULT,
-    EXIT_INIT, // physical INIT (AMD-V)
-    EXIT_RDPMC,
-    EXIT_INVALID_STATE, // entry refused the guest state
-    EXIT_UNKNOWN,       // raw holds the hardware's code
-    EXIT_REASON_COUNT,
-};
 
 struct vp_exit {
     uint32_t reason; // enum vp_exit_reason

@@ -108,11 +108,18 @@ void api_server_refresh(const struct api_server_names *names)
 
 void api_server_fingerprint(char out[96])
 {
-    tls_identity_fingerprint(&identity, out);
+    out[0] = '\0';
+    if (http != NULL) {
+        tls_identity_fingerprint(&identity, out);
+    }
 }
 
 void api_server_stats(struct http_stats *http_out, struct tls_stats *tls_out)
 {
-    http_server_stats(http, http_out);
-    tls_server_stats(tls, tls_out);
+    *http_out = (struct http_stats){0};
+    *tls_out = (struct tls_stats){0};
+    if (http != NULL) {
+        http_server_stats(http, http_out);
+        tls_server_stats(tls, tls_out);
+    }
 }

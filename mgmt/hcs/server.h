@@ -22,7 +22,7 @@ struct api_server_names { // for the certificate
 uint16_t api_server_start(uint16_t port, const struct api_server_names *names);
 // New certificate for the same key. Connections that exist keep theirs.
 void api_server_refresh(const struct api_server_names *names);
-void api_server_fingerprint(char out[96]); // SHA-256 of the certificate
+void api_server_fingerprint(char out[96]); // SHA-256 of the certificate; "" before api_server_start()
 void api_server_stats(struct http_stats *http, struct tls_stats *tls);
 
 #endif

@@ -55,6 +55,8 @@ MUST_CHECK hv_status_t hvif_intercept_wait(uint64_t partition, uint32_t vp, uint
 MUST_CHECK hv_status_t hvif_map_interrupt(const struct hv_x_map_interrupt_in *in,
                                           struct hv_x_map_interrupt_out *out);
 MUST_CHECK hv_status_t hvif_console_write(const char *text, size_t length);
+// Writes what the console's queue has room for now; *taken says how much.
+MUST_CHECK hv_status_t hvif_console_put(const char *text, size_t length, size_t *taken);
 MUST_CHECK hv_status_t hvif_console_read(char *buf, size_t cap, size_t *length); // never blocks
 MUST_CHECK hv_status_t hvif_read_log(uint64_t sequence, struct hv_x_log_out *out);
 MUST_CHECK hv_status_t hvif_system(enum hv_x_system_action action, uint32_t value);

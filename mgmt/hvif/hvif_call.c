@@ -400,6 +400,15 @@ hv_status_t hvif_console_write(const char *text, size_t length)
     return status;
 }
 
+hv_status_t hvif_console_put(const char *text, size_t length, size_t *taken)
+{
+    size_t n = MIN(length, (size_t)HV_X_CONSOLE_MAX);
+    hv_status_t status = write_console(text, n, HV_X_CONSOLE_NO_WAIT);
+
+    *taken = status == HV_STATUS_SUCCESS ? MIN((size_t)((struct hv_x_console_in *)out_page())->length, n) : 0;
+    return status;
+}
+
 void hvif_call_log(uint32_t level, const char *line, size_t length)
 {
     (void)write_console(line, MIN(length, (size_t)HV_X_CONSOLE_MAX), HV_X_CONSOLE_LOG | level << 8);

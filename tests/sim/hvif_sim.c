@@ -686,11 +686,56 @@ hv_status_t hvif_console_write(const char *text, size_t length)
     return fwrite(text, 1, length, stdout) == length ? HV_STATUS_SUCCESS : HV_STATUS_OPERATION_FAILED;
 }
 
+// --- the console: what a test types, and what it sees ---
+
+static char typed[8192];
+static size_t typed_length, console_room = SIZE_MAX;
+static bool typed_news; // since plat_console_ready() was asked
+static void (*console_reader)(const char *text, size_t length);
+
+void sim_hv_console_type(const char *text, size_t length)
+{
+    CHECK(typed_length + length <= sizeof typed);
+    memcpy(typed + typed_length, text, length);
+    typed_length += length;
+    typed_news = true;
+}
+
+void sim_hv_console_reader(void (*fn)(const char *text, size_t length))
+{
+    console_reader = fn;
+}
+
+void sim_hv_console_room(size_t bytes)
+{
+    console_room = bytes;
+}
+
+bool plat_console_ready(void)
+{
+    bool news = typed_news;
+
+    typed_news = false;
+    return news;
+}
+
+hv_status_t hvif_console_put(const char *text, size_t length, size_t *taken)
+{
+    *taken = MIN(length, console_room);
+    console_room -= console_room == SIZE_MAX ? 0 : *taken;
+    if (console_reader != NULL) {
+        console_reader(text, *taken);
+        return HV_STATUS_SUCCESS;
+    }
+    return hvif_console_write(text, *taken);
+}
+
 hv_status_t hvif_console_read(char *buf, size_t cap, size_t *length)
 {
-    (void)buf;
-    (void)cap;
-    *length = 0;
+    *length = MIN(cap, typed_length);
+    memcpy(buf, typed, *length);
+    typed_length -= *length;
+    memmove(typed, typed + *length, typed_length);
     return HV_STATUS_SUCCESS;
 }
 

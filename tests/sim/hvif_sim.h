@@ -34,6 +34,10 @@ bool sim_hv_vp_runs(uint64_t partition, uint32_t vp);
 bool sim_hv_register(uint64_t partition, uint32_t vp, uint32_t name, uint64_t *value); // last value set
 // Root GPA behind a guest page, and the size of the mapping; false if unmapped.
 bool sim_hv_lookup(uint64_t partition, gpa_t target, gpa_t *source, uint64_t *page_size);
+// The serial console, plat_console_ready() included.
+void sim_hv_console_type(const char *text, size_t length);
+void sim_hv_console_reader(void (*fn)(const char *text, size_t length)); // NULL: standard output
+void sim_hv_console_room(size_t bytes); // hvif_console_put() takes that many more; SIZE_MAX: no limit
 uint32_t sim_hv_last_system_action(void); // of hvif_system(); 0: none
 
 #endif
