@@ -25,7 +25,9 @@ static void (*empty_fn)(void);
 
 static void wipe(void *data, size_t n)
 {
-    memset(data, 0, n);
+    if (n > 0) {
+        memset(data, 0, n);
+    }
     __asm__ volatile("" : : "r"(data) : "memory"); // the wiping is not for nothing
 }
 
@@ -145,12 +147,14 @@ void term_write(const void *data, size_t n)
 
 // --- text ---
 
-// Is the character at text[i] one that moves the cursor or worse? C1 controls are two bytes in UTF-8.
+// Is the byte at text[i] one that moves the cursor or worse? C1 controls are two bytes in UTF-8: C2 80 to C2 9F.
 static bool is_control(const char *text, size_t i)
 {
-    uint8_t c = (uint8_t)text[i], before = i > 0 ? (uint8_t)text[i - 1] : 0;
+    uint8_t c = (uint8_t)text[i], before = i > 0 ? (uint8_t)text[i - 1] : 0,
+            next = (uint8_t)text[c != '\0' ? i + 1 : i];
 
-    return c < 0x20 || c == 0x7f || (before == 0xc2 && c >= 0x80 && c <= 0x9f);
+    return c < 0x20 || c == 0x7f || (c == 0xc2 && next >= 0x80 && next <= 0x9f) ||
+           (before == 0xc2 && c >= 0x80 && c <= 0x9f);
 }
 
 static void write_text(const char *text)
