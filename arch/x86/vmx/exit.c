@@ -15,61 +15,72 @@ _Static_assert(offsetof(struct vp, vmx.host_rsp_shadow) == VP_HOST_RSP_SHADOW, "
 
 #define REASON_FAILED_ENTRY BIT(31)
 
-enum row_flags { // what to read besides the exit reason; rows with LENGTH alone take the short way
-    LENGTH = 1,  // of the instruction, for handlers that skip it
-    QUALIFICATION = 2,
-    REQUEUE = 4, // the exit can hit during event delivery
-    FILL = 8,    // fill() has more to do
-};
-
 struct exit_row {
     uint8_t reason; // enum vp_exit_reason
-    uint8_t flags;
+    bool length;    // of the instruction, for handlers that skip it
+    void (*fill)(struct vp *vp); // reads what else there is to know; NULL: nothing
 };
 
-static bool fill_exception(struct vp *vp)
+static void fill_qualification(struct vp *vp)
 {
-    uint32_t info = (uint32_t)vmread(VMCS_EXIT_INTR_INFO);
-    uint8_t vector = INTR_VECTOR(info);
-    struct vp_exit *e = &vp->exit;
+    vp->exit.qual[0] = vmread(VMCS_EXIT_QUALIFICATION);
+}
 
-    if (INTR_TYPE(info) == INTR_TYPE_NMI) {
-        __asm__ volatile("int $2"); // NMIs are blocked until the handler's IRET
-        e->reason = EXIT_NMI;
-        e->vectoring = vmx_requeue_event();
-        return true;
-    }
+// An NMI, a machine check, or an exception that is intercepted for the host's sake; true: dealt with here.
+static bool is_for_host(struct vp *vp, uint32_t info)
+{
+    uint8_t vector = INTR_VECTOR(info);
+
     if (vector == VECTOR_MC) {
         __asm__ volatile("int $18");
-        return false;
+        return true;
     }
     if ((info & INTR_NMI_UNBLOCKED) && vector != VECTOR_DF) {
         vmx_restore_nmi_blocking();
     }
-    if ((vp->vmx.exceptions & BIT(vector)) == 0) {
-        if (vector == VECTOR_DB) {
-            vmx_reflect_debug(vp, info, e->qual[0]);
-        } else {
-            vmx_reflect_alignment(info);
-        }
+    if (vp->vmx.exceptions & BIT(vector)) {
         return false;
     }
-    e->exc.vector = vector;
+    if (vector == VECTOR_DB) {
+        vmx_reflect_debug(vp, info, vp->exit.qual[0]);
+    } else {
+        vmx_reflect_alignment(info);
+    }
+    return true;
+}
+
+static void fill_exception(struct vp *vp)
+{
+    uint32_t info = (uint32_t)vmread(VMCS_EXIT_INTR_INFO);
+    struct vp_exit *e = &vp->exit;
+
+    fill_qualification(vp);
+    if (INTR_TYPE(info) == INTR_TYPE_NMI) {
+        __asm__ volatile("int $2"); // NMIs are blocked until the handler's IRET
+        e->reason = EXIT_NMI;
+        e->vectoring = vmx_requeue_event();
+        return;
+    }
+    if (is_for_host(vp, info)) {
+        vmx_vp_run(vp); // the guest goes on; a sibling call: the stack does not grow
+        return;
+    }
+    e->exc.vector = INTR_VECTOR(info);
     e->exc.has_error = info & INTR_ERROR_VALID;
     e->exc.error = e->exc.has_error ? (uint32_t)vmread(VMCS_EXIT_ERROR_CODE) : 0;
-    e->exc.address = vector == VECTOR_PF ? e->qual[0] : 0;
-    return true;
+    e->exc.address = e->exc.vector == VECTOR_PF ? e->qual[0] : 0;
 }
 
 static void fill_io(struct vp *vp)
 {
     struct vp_exit *e = &vp->exit;
-    uint64_t q = e->qual[0];
+    uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
 
+    e->qual[0] = q;
     e->io.size = (uint8_t)((q & 7) + 1);
-    e->io.in = q & BIT(3);
-    e->io.string = q & BIT(4);
-    e->io.rep = q & BIT(5);
+    e->io.in = q >> 3 & 1;
+    e->io.string = q >> 4 & 1;
+    e->io.rep = q >> 5 & 1;
     e->io.port = (uint16_t)(q >> 16);
     e->io.seg = 3;
     if (e->io.string && vmx_controls.string_io_info) {
@@ -80,20 +91,23 @@ static void fill_io(struct vp *vp)
 static void fill_cr(struct vp *vp)
 {
     struct vp_exit *e = &vp->exit;
-    uint64_t q = e->qual[0];
+    uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
 
+    e->qual[0] = q;
     e->cr.cr = q & 15;
     e->cr.kind = q >> 4 & 3;
     e->cr.gpr = q >> 8 & 15;
     e->cr.lmsw = (uint16_t)(q >> 16);
 }
 
-// SDM 3C "Exit Qualification for EPT Violations".
+// SDM 3C "Exit Qualification for EPT Violations". The exit can hit during event delivery.
 static void fill_gpa(struct vp *vp)
 {
     struct vp_exit *e = &vp->exit;
-    uint64_t q = e->qual[0];
+    uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
 
+    e->qual[0] = q;
+    e->vectoring = vmx_requeue_event();
     e->gpa.gpa = GPA(vmread(VMCS_GUEST_PHYSICAL));
     e->gpa.read = q & BIT(0);
     e->gpa.write = q & BIT(1);
@@ -110,50 +124,60 @@ static void fill_gpa(struct vp *vp)
 static void fill_apic_access(struct vp *vp)
 {
     struct vp_exit *e = &vp->exit;
-    unsigned type = e->qual[0] >> 12 & 15;
+    uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
+    unsigned type = q >> 12 & 15;
 
-    e->apic.offset = e->qual[0] & 0xfff;
+    e->qual[0] = q;
+    e->vectoring = vmx_requeue_event();
+    e->apic.offset = q & 0xfff;
     e->apic.linear = type <= 1;
     e->apic.write = type == 1;
 }
 
 static void fill_apic_write(struct vp *vp)
 {
+    fill_qualification(vp);
     vp->exit.apic.offset = vp->exit.qual[0] & 0xfff;
     vp->exit.apic.write = true;
     vp->exit.apic.linear = true;
 }
 
+static void fill_unknown(struct vp *vp)
+{
+    fill_qualification(vp);
+    vp->exit.vectoring = vmx_requeue_event();
+}
+
 #define UNKNOWN_ROW                                                                                          \
     {                                                                                                        \
-        EXIT_UNKNOWN, LENGTH | QUALIFICATION | REQUEUE                                                       \
+        EXIT_UNKNOWN, true, fill_unknown                                                       \
     }
 #define VIRT_INSN_ROW                                                                                        \
     {                                                                                                        \
-        EXIT_VIRT_INSN, LENGTH                                                                               \
+        EXIT_VIRT_INSN, true, NULL                                                                               \
     }
 
 // By basic exit reason (SDM 3D appendix "VMX Basic Exit Reasons").
 static const struct exit_row rows[] = {
-    [0] = {EXIT_EXCEPTION, LENGTH | QUALIFICATION | FILL},
-    [1] = {EXIT_INTERRUPT, 0},
-    [2] = {EXIT_TRIPLE_FAULT, 0},
-    [3] = {EXIT_INIT, 0},
+    [0] = {EXIT_EXCEPTION, true, fill_exception},
+    [1] = {EXIT_INTERRUPT, false, NULL},
+    [2] = {EXIT_TRIPLE_FAULT, false, NULL},
+    [3] = {EXIT_INIT, false, NULL},
     [4] = UNKNOWN_ROW, // SIPI: only in the wait-for-SIPI state, which is not used
     [5] = UNKNOWN_ROW,
     [6] = UNKNOWN_ROW,
-    [7] = {EXIT_INTR_WINDOW, 0},
-    [8] = {EXIT_NMI_WINDOW, 0},
-    [9] = {EXIT_TASK_SWITCH, LENGTH | QUALIFICATION},
-    [10] = {EXIT_CPUID, LENGTH},
+    [7] = {EXIT_INTR_WINDOW, false, NULL},
+    [8] = {EXIT_NMI_WINDOW, false, NULL},
+    [9] = {EXIT_TASK_SWITCH, true, fill_qualification},
+    [10] = {EXIT_CPUID, true, NULL},
     [11] = VIRT_INSN_ROW, // GETSEC
-    [12] = {EXIT_HLT, LENGTH},
-    [13] = {EXIT_WBINVD, LENGTH}, // INVD
+    [12] = {EXIT_HLT, true, NULL},
+    [13] = {EXIT_WBINVD, true, NULL}, // INVD
     [14] = UNKNOWN_ROW,
-    [15] = {EXIT_RDPMC, LENGTH},
+    [15] = {EXIT_RDPMC, true, NULL},
     [16] = UNKNOWN_ROW,
     [17] = UNKNOWN_ROW,
-    [18] = {EXIT_HYPERCALL, LENGTH},
+    [18] = {EXIT_HYPERCALL, true, NULL},
     [19] = VIRT_INSN_ROW, // VMCLEAR
     [20] = VIRT_INSN_ROW, // VMLAUNCH
     [21] = VIRT_INSN_ROW, // VMPTRLD
@@ -163,67 +187,40 @@ static const struct exit_row rows[] = {
     [25] = VIRT_INSN_ROW, // VMWRITE
     [26] = VIRT_INSN_ROW, // VMXOFF
     [27] = VIRT_INSN_ROW, // VMXON
-    [28] = {EXIT_CR_ACCESS, LENGTH | QUALIFICATION | FILL},
+    [28] = {EXIT_CR_ACCESS, true, fill_cr},
     [29] = UNKNOWN_ROW, // MOV DR
-    [30] = {EXIT_IO, LENGTH | QUALIFICATION | FILL},
-    [31] = {EXIT_RDMSR, LENGTH},
-    [32] = {EXIT_WRMSR, LENGTH},
+    [30] = {EXIT_IO, true, fill_io},
+    [31] = {EXIT_RDMSR, true, NULL},
+    [32] = {EXIT_WRMSR, true, NULL},
     [33] = UNKNOWN_ROW, // with bit 31: guest state refused
     [34] = UNKNOWN_ROW, // with bit 31: MSR loading
     [35] = UNKNOWN_ROW,
-    [36] = {EXIT_MONITOR, LENGTH}, // MWAIT
+    [36] = {EXIT_MONITOR, true, NULL}, // MWAIT
     [37] = UNKNOWN_ROW,
     [38] = UNKNOWN_ROW,
-    [39] = {EXIT_MONITOR, LENGTH},
-    [40] = {EXIT_PAUSE, LENGTH},
+    [39] = {EXIT_MONITOR, true, NULL},
+    [40] = {EXIT_PAUSE, true, NULL},
     [41] = UNKNOWN_ROW, // with bit 31: machine check
     [42] = UNKNOWN_ROW,
     [43] = UNKNOWN_ROW, // TPR threshold: always 0
-    [44] = {EXIT_APIC_ACCESS, LENGTH | QUALIFICATION | REQUEUE | FILL},
-    [45] = {EXIT_APIC_EOI, QUALIFICATION},
+    [44] = {EXIT_APIC_ACCESS, true, fill_apic_access},
+    [45] = {EXIT_APIC_EOI, false, fill_qualification},
     [46] = UNKNOWN_ROW,
     [47] = UNKNOWN_ROW,
-    [48] = {EXIT_GPA_FAULT, QUALIFICATION | REQUEUE | FILL},
+    [48] = {EXIT_GPA_FAULT, false, fill_gpa},
     [49] = UNKNOWN_ROW,   // EPT misconfiguration
     [50] = VIRT_INSN_ROW, // INVEPT
     [51] = UNKNOWN_ROW,
-    [52] = UNKNOWN_ROW,
+    [52] = {EXIT_INTERRUPT, false, NULL}, // preemption timer: see init_preemption_timer()
     [53] = VIRT_INSN_ROW, // INVVPID
-    [54] = {EXIT_WBINVD, LENGTH},
-    [55] = {EXIT_XSETBV, LENGTH},
-    [56] = {EXIT_APIC_WRITE, QUALIFICATION | FILL},
+    [54] = {EXIT_WBINVD, true, NULL},
+    [55] = {EXIT_XSETBV, true, NULL},
+    [56] = {EXIT_APIC_WRITE, false, fill_apic_write},
     [57] = UNKNOWN_ROW,
     [58] = UNKNOWN_ROW,
     [59] = VIRT_INSN_ROW, // VMFUNC
     [60] = VIRT_INSN_ROW, // ENCLS
 };
-
-// False: dealt with here, the guest goes on.
-static bool fill(struct vp *vp)
-{
-    switch (vp->exit.reason) {
-    case EXIT_EXCEPTION:
-        return fill_exception(vp);
-    case EXIT_IO:
-        fill_io(vp);
-        break;
-    case EXIT_CR_ACCESS:
-        fill_cr(vp);
-        break;
-    case EXIT_GPA_FAULT:
-        fill_gpa(vp);
-        break;
-    case EXIT_APIC_ACCESS:
-        fill_apic_access(vp);
-        break;
-    case EXIT_APIC_WRITE:
-        fill_apic_write(vp);
-        break;
-    default:
-        break;
-    }
-    return true;
-}
 
 void vmx_entry_failed(struct vp *vp)
 {
@@ -250,38 +247,21 @@ static __attribute__((noinline)) void exit_without_row(struct vp *vp, uint32_t r
     }
 }
 
-static __attribute__((noinline)) void exit_with_details(struct vp *vp, unsigned flags)
-{
-    struct vp_exit *e = &vp->exit;
-
-    e->insn_len = flags & LENGTH ? (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH) : 0;
-    if (flags & QUALIFICATION) {
-        e->qual[0] = vmread(VMCS_EXIT_QUALIFICATION);
-    }
-    if (flags & REQUEUE) {
-        e->vectoring = vmx_requeue_event();
-    }
-    if ((flags & FILL) && !fill(vp)) {
-        vmx_vp_run(vp); // a sibling call: the stack does not grow
-    }
-}
-
 void vmx_exit(struct vp *vp)
 {
     uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON);
+    const struct exit_row *row = &rows[reason];
     struct vp_exit *e = &vp->exit;
 
     if (__builtin_expect(reason >= ARRAY_LEN(rows), 0)) {
         exit_without_row(vp, reason);
         return;
     }
-    struct exit_row row = rows[reason];
     e->raw = reason;
-    e->reason = row.reason;
+    e->reason = row->reason;
     e->vectoring = false;
-    if (row.flags != LENGTH) {
-        exit_with_details(vp, row.flags);
-        return;
+    e->insn_len = row->length ? (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH) : 0;
+    if (row->fill != NULL) {
+        row->fill(vp);
     }
-    e->insn_len = (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH);
 }
