@@ -739,15 +739,15 @@ hv_status_t hvif_console_read(char *buf, size_t cap, size_t *length)
     return HV_STATUS_SUCCESS;
 }
 
+static const char log_text[] = "simulated hypervisor\n";
+
 hv_status_t hvif_read_log(uint64_t sequence, struct hv_x_log_out *out)
 {
-    static const char text[] = "simulated hypervisor\n";
-
     memset(out, 0, sizeof *out);
-    if (sequence < sizeof text - 1) {
+    if (sequence < sizeof log_text - 1) {
         out->sequence = sequence;
-        out->length = (uint32_t)(sizeof text - 1 - sequence);
-        memcpy(out->text, text + sequence, out->length);
+        out->length = (uint32_t)(sizeof log_text - 1 - sequence);
+        memcpy(out->text, log_text + sequence, out->length);
     }
     return HV_STATUS_SUCCESS;
 }
@@ -768,7 +768,7 @@ hv_status_t hvif_counters(uint64_t partition, uint32_t vp, struct hv_x_counters_
 {
     (void)vp;
     memset(out, 0, sizeof *out);
-    if (partition != HV_PARTITION_ID_INVALID && find(partition) == NULL) {
+    if (partition != HV_PARTITION_ID_INVALID && partition != HV_PARTITION_ID_SELF && find(partition) == NULL) {
         return HV_STATUS_INVALID_PARTITION_ID;
     }
     out->value[HV_CTR_RUN_TSC] = 1000;
@@ -786,6 +786,7 @@ hv_status_t hvif_info(struct hv_x_info_out *out)
     out->tsc_hz = 1000000000;
     out->total_pages = POOL_PAGES;
     out->deposited_pages = usage.deposited;
+    out->log_next = sizeof log_text - 1;
     out->mapped_pages = usage.mapped * PAGES_PER_2M;
     return HV_STATUS_SUCCESS;
 }
