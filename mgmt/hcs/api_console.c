@@ -47,7 +47,7 @@ static void pump_out(struct session *s)
             !ws_send(s->ws, WS_BINARY, chunk, n)) {
             break;
         }
-        s->sequence = from;
+        s->sequence = MIN(from, console->next); // a larger number asks for what is new
     }
 }
 
@@ -173,7 +173,7 @@ void api_console_socket(struct http_request *r)
     }
     s->system = system;
     s->console = console;
-    s->sequence = from;
+    s->sequence = MIN(from, console->next); // a larger number asks for what is new
     system_ref(system);
     notify_add(&console->readers, &s->notify, console_changed);
     console_changed(&s->notify);
