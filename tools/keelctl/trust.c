@@ -12,7 +12,7 @@
 
 #include "tools/keelctl/config.h"
 
-#define CONNECT_SECONDS 30L
+#define CONNECT_SECONDS 60L
 
 void fingerprint_text(const char digits[65], char out[96])
 {

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes for the booted tests: the real image in an emulator, one boot for each machine, and clients for it.
+
+A machine is booted when the first test asks for it, shared by all that follow, and ended with the test run.
+Its console is kept in BUILD/test/boot/NAME/serial.log.
+"""
+import atexit
+import functools
+import json
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import threading
+import time
+
+from tools.emul import NodeConfig, start_node
+
+BUILD = pathlib.Path(os.environ.get("KEELSON_BUILD", "build")).resolve()
+DEPS = pathlib.Path(os.environ.get("KEELSON_DEPS", BUILD / "deps")).resolve()
+KEELCTL = BUILD / "keelctl"
+KERNEL = DEPS / "linux" / "vmlinuz"
+INITRAMFS = BUILD / "guest-initramfs.cpio.gz"
+# Emulators share two processors with everything else that runs: patience costs nothing when all is well.
+BOOT_TIMEOUT_S = {"svm": 120, "vtx": 400}
+COMMAND_TIMEOUT_S = 600
+
+
+class Client:
+    """keelctl and curl, set up for one node."""
+
+    def __init__(self, url, secret, fingerprint):
+        self.url = url.rstrip("/")
+        self.secret = secret
+        self.fingerprint = fingerprint
+        self._config = tempfile.TemporaryDirectory(prefix="keelctl-")
+        self.env = dict(os.environ, KEELSON_NODE=self.url, KEELSON_SECRET=secret,
+                        KEELSON_FINGERPRINT=fingerprint, KEELSON_CONFIG_DIR=self._config.name)
+
+    def keelctl(self, *arguments, status=0, **options):
+        """Runs keelctl; returns its output. The exit status must be `status`."""
+        done = subprocess.run([KEELCTL, *map(str, arguments)], env=self.env, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False, **options)
+        assert done.returncode == status, f"keelctl {arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout if status == 0 else done.stderr
+
+    def json(self, *arguments):
+        return json.loads(self.keelctl("-o", "json", *arguments))
+
+    def curl(self, path, *arguments, user="default"):
+        """An unmodified client: returns (HTTP status, header text, body)."""
+        login = [] if user is None else ["-u", f"admin:{self.secret}" if user == "default" else user]
+        with tempfile.TemporaryDirectory() as folder:
+            head = pathlib.Path(folder, "head")
+            done = subprocess.run(["curl", "-sS", "-k", "--max-time", "120", "-D", head, *login, *arguments, self.url + path],
+                                  capture_output=True, timeout=150, check=False)
+            assert done.returncode == 0, done.stderr.decode()
+            # Behind a "100 Continue" comes the answer proper.
+            text = head.read_text().replace("\r", "").strip().split("\n\n")[-1]
+        return int(text.split()[1]), text, done.stdout
+
+    def free_bytes(self):
+        return self.json("node", "show")["Memory"]["FreeBytes"]
+
+    def console(self, system, *arguments):
+        return Console(self, system, arguments)
+
+
+class Console:
+    """A guest's console through keelctl, driven like a terminal."""
+
+    def __init__(self, client, system, arguments=()):
+        self.text = ""
+        self._cursor = 0
+        self._ended = False
+        self._changed = threading.Condition()
+        self._process = subprocess.Popen([KEELCTL, "system", "console", system, *arguments], env=client.env, bufsize=0,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        while True:
+            data = self._process.stdout.read(4096)
+            with self._changed:
+                self.text += data.decode(errors="replace")
+                self._ended = not data
+                self._changed.notify_all()
+            if not data:
+                return
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._process.poll() is None:
+            self._process.terminate()
+        self._process.wait(30)
+
+    def wait_for(self, pattern, timeout):
+        """Waits for something printed after the last match."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                match = re.compile(pattern, re.MULTILINE).search(self.text, self._cursor)
+                if match:
+                    self._cursor = match.end()
+                    return match
+                left = deadline - time.monotonic()
+                why = "the console ended" if self._ended else f"{timeout} s are over" if left <= 0 else None
+                assert why is None, f"{why} while waiting for {pattern!r}\n{self.text[-3000:]}"
+                self._changed.wait(left)
+
+    def send_line(self, text):
+        self._process.stdin.write(text.encode() + b"\r")
+
+    def run(self, command, timeout):
+        """Runs a command of the guest's shell; returns what it printed."""
+        self.send_line(f"{command}; echo done-$((1+1))")
+        return self.wait_for(r"^([^$]*?)done-2\s", timeout)[1].replace("\r", "").strip()
+
+    def wait_end(self, timeout):
+        """Waits until keelctl has ended by itself; returns its exit status."""
+        return self._process.wait(timeout)
+
+    def leave(self):
+        """Ends the input; keelctl goes on printing."""
+        self._process.stdin.close()
+
+
+class Booted:
+    """A running node with its client."""
+
+    def __init__(self, name, engine, cpus=2, memory_mib=1024, **options):
+        self.engine = engine
+        image = BUILD / "keelson.img"
+        self.node = start_node(NodeConfig(directory=BUILD / "test" / "boot" / name, image=image, engine=engine,
+                                          cpus=cpus, memory_mib=memory_mib, **options))
+        atexit.register(self.node.stop)
+        timeout = BOOT_TIMEOUT_S[engine]
+        secret = self.node.wait_for(r"administrator secret: ([0-9a-f]{32})\s", timeout)[1]
+        self.node.wait_for(r"API ready: https://\d+\.\d+\.\d+\.\d+/\s", timeout)
+        fingerprint = self.node.wait_for(r"fingerprint \(SHA-256\): ([0-9A-F:]{95})\s", timeout)[1]
+        self.client = Client(self.node.api_url, secret, fingerprint)
+
+    @property
+    def port(self):
+        """Of this machine, that leads to the node's API."""
+        return self.node.config.api_port
+
+    def stop(self):
+        self.node.stop()
+        (self.node.config.directory / "disk.img").unlink(missing_ok=True)
+
+
+@functools.lru_cache(maxsize=None)
+def booted(engine):
+    """The machine that the tests of an engine share."""
+    return Booted(f"api-{engine}", engine)
