@@ -65,8 +65,22 @@ void hv_unlock(void);
 typedef struct {
     uint32_t next, owner;
 } spinlock_t;
-void spin_lock(spinlock_t *l); // short sections; no calls to other processors inside
-void spin_unlock(spinlock_t *l);
+void spin_wait(const spinlock_t *l, uint32_t ticket); // slow half of spin_lock()
+
+// Ticket locks for short sections; no calls to other processors inside.
+static inline void spin_lock(spinlock_t *l)
+{
+    uint32_t ticket = __atomic_fetch_add(&l->next, 1, __ATOMIC_ACQ_REL);
+
+    if (__builtin_expect(__atomic_load_n(&l->owner, __ATOMIC_ACQUIRE) != ticket, 0)) {
+        spin_wait(l, ticket);
+    }
+}
+
+static inline void spin_unlock(spinlock_t *l)
+{
+    __atomic_store_n(&l->owner, l->owner + 1, __ATOMIC_RELEASE);
+}
 
 // --- log and failure (hv/log.c) ---
 enum log_level { LOG_ERROR, LOG_NOTICE, LOG_WARN, LOG_INFO, LOG_DEBUG };

@@ -112,7 +112,8 @@ static void take_init(struct vp *vp)
     vp->wait_sipi = vp->index != 0;
 }
 
-static void serve_requests(struct vp *vp)
+// Out of line, like prepare_entry(), for the sake of registers in the loop below.
+static __attribute__((noinline)) void serve_requests(struct vp *vp)
 {
     uint32_t req = __atomic_exchange_n(&vp->requests, 0, __ATOMIC_ACQ_REL);
 
@@ -170,7 +171,7 @@ static void inject_interrupt(struct vp *vp, int vector)
     virt->want_windows(vp, vector >= 0, vp->nmi_pending);
 }
 
-static bool prepare_entry(struct vp *vp)
+static __attribute__((noinline)) bool prepare_entry(struct vp *vp)
 {
     int vector;
 

@@ -49,7 +49,9 @@ hv_status_t hvcall_x_intercept_wait(struct hvcall *c)
         if (status != HV_STATUS_SUCCESS) {
             return status;
         }
-        runnable = intercept_complete(done, (uint8_t)(flags & (HV_XWAIT_ADVANCE | HV_XWAIT_DIRTY)));
+        if (!intercept_complete(done, (uint8_t)(flags & (HV_XWAIT_ADVANCE | HV_XWAIT_DIRTY)), &runnable)) {
+            return HV_STATUS_INVALID_VP_STATE;
+        }
     }
     next = intercept_next(caller->partition);
     vp_set_gpr(caller, GPR_RDX, next == NULL ? 0 : next->cookie);

@@ -178,7 +178,8 @@ static hv_status_t fetch_input(const struct hvcall_row *row, const struct call_r
     uint8_t *buf = in_buf[this_cpu()->index];
     size_t skip = (size_t)row->rep_in * c->rep_start;
     size_t reps = (size_t)row->rep_in * c->rep_count;
-    size_t var = row->var == 0 ? 0 : MIN(row->var, PAGE_SIZE - ((r->in.v + row->in) & (PAGE_SIZE - 1)));
+    size_t room = PAGE_SIZE - (r->in.v & (PAGE_SIZE - 1));
+    size_t var = room < row->in ? 0 : MIN(row->var, room - row->in);
     const uint8_t *from;
 
     c->in = buf;
@@ -313,45 +314,31 @@ static enum vp_action continue_rep(struct vp *vp, const struct call_regs *r, uin
 }
 
 // The data plane's call, twice for each access to a device: straight to its handler.
-static enum vp_action intercept_wait(struct vp *vp, const struct call_regs *r)
+static enum vp_action intercept_wait(struct vp *vp)
 {
-    const uint64_t in[2] = {r->in.v, r->out.v};
+    const uint64_t in[2] = {vp_gpr(vp, GPR_RDX), vp_gpr(vp, GPR_R8)};
     struct hvcall c = {.vp = vp, .in = in};
-    hv_status_t status;
 
     hv_lock();
-    status = hvcall_x_intercept_wait(&c);
+    vp_set_gpr(vp, GPR_RAX, hvcall_x_intercept_wait(&c));
     hv_unlock();
-    write_result(vp, r, status, 0);
     return VP_ADVANCE;
 }
 
-enum vp_action exit_hypercall(struct vp *vp)
+static enum vp_action general_call(struct vp *vp, uint32_t mode)
 {
-    uint32_t mode = virt->mode(vp);
-    struct call_regs r;
+    struct call_regs r = read_regs(vp, mode);
+    const struct hvcall_row *row = find_row((uint16_t)r.input);
     struct hvcall c;
-    const struct hvcall_row *row;
     hv_status_t status;
 
-    // Only ring 0 in protected mode calls (TLFS "Legal Hypercall Environments").
-    if ((mode & (VP_MODE_CPL | VP_MODE_PE)) != VP_MODE_PE || (vp->partition->privileges & BIT(5)) == 0) {
-        return vp_inject_ud(vp);
-    }
-    vp->hypercalls++;
-    vp->exit.insn_len = (uint8_t)vp_insn_len(vp, 3);
-    r = read_regs(vp, mode);
-    c.vp = vp;
-    c.rep_start = 0;
-    c.rep_done = 0;
-    if (r.input == (HVCALL_X_INTERCEPT_WAIT | HVCALL_FAST) && vp->partition->is_root) {
-        return intercept_wait(vp, &r);
-    }
-    row = find_row((uint16_t)r.input);
     if (row == NULL) {
         write_result(vp, &r, HV_STATUS_INVALID_HYPERCALL_CODE, 0);
         return VP_ADVANCE;
     }
+    c.vp = vp;
+    c.rep_start = 0;
+    c.rep_done = 0;
     status = check_input(row, r.input, &c);
     if (status == HV_STATUS_SUCCESS) {
         c.deadline = row->is_rep && c.rep_count > REP_CHECK ? host_tsc() + rep_budget : ~0ull;
@@ -362,4 +349,23 @@ enum vp_action exit_hypercall(struct vp *vp)
     }
     write_result(vp, &r, status, c.rep_start + c.rep_done);
     return VP_ADVANCE;
+}
+
+enum vp_action exit_hypercall(struct vp *vp)
+{
+    uint32_t mode = virt->mode(vp);
+
+    // Only ring 0 in protected mode calls (TLFS "Legal Hypercall Environments").
+    if ((mode & (VP_MODE_CPL | VP_MODE_PE)) != VP_MODE_PE || (vp->partition->privileges & BIT(5)) == 0) {
+        return vp_inject_ud(vp);
+    }
+    vp->hypercalls++;
+    if (vp->exit.insn_len == 0) {
+        vp->exit.insn_len = (uint8_t)vp_insn_len(vp, 3);
+    }
+    if ((mode & VP_MODE_CS_L) != 0 && vp->partition->is_root &&
+        vp_gpr(vp, GPR_RCX) == (HVCALL_X_INTERCEPT_WAIT | HVCALL_FAST)) {
+        return intercept_wait(vp);
+    }
+    return general_call(vp, mode);
 }

@@ -26,21 +26,32 @@ void vp_intercept_begin(struct vp *vp, uint32_t type, uint8_t payload_size, uint
     vp->regs->is_valid = 1;
 }
 
+// intercept_queued goes up before the block bit: who sees the suspension also sees that the message is not out yet.
+// It is still up if a parent has lifted the suspension by HV_REG_INTERCEPT_SUSPEND without taking the message.
+static void suspend_and_queue(struct vp *vp)
+{
+    struct partition *parent = vp->partition->parent;
+
+    if (!vp->intercept_queued) {
+        vp->intercept_queued = true;
+        vp->intercept_next = NULL;
+        if (parent->intercept_last == NULL) {
+            __atomic_store_n(&parent->intercept_first, vp, __ATOMIC_RELAXED);
+        } else {
+            parent->intercept_last->intercept_next = vp;
+        }
+        parent->intercept_last = vp;
+    }
+    __atomic_or_fetch(&vp->block, VP_BLOCK_INTERCEPT, __ATOMIC_SEQ_CST);
+}
+
 enum vp_action vp_intercept_send(struct vp *vp)
 {
     struct partition *parent = vp->partition->parent;
     struct vp *waiter;
 
-    __atomic_or_fetch(&vp->block, VP_BLOCK_INTERCEPT, __ATOMIC_SEQ_CST);
-
     spin_lock(&intercept_lock);
-    vp->intercept_next = NULL;
-    if (parent->intercept_last == NULL) {
-        parent->intercept_first = vp;
-    } else {
-        parent->intercept_last->intercept_next = vp;
-    }
-    parent->intercept_last = vp;
+    suspend_and_queue(vp);
     waiter = parent->intercept_waiter;
     parent->intercept_waiter = NULL;
     spin_unlock(&intercept_lock);
@@ -54,9 +65,14 @@ struct vp *intercept_next(struct partition *parent)
 {
     struct vp *vp;
 
+    // Mostly there is none. One that is just being queued is found by intercept_block(), or next time.
+    if (__atomic_load_n(&parent->intercept_first, __ATOMIC_RELAXED) == NULL) {
+        return NULL;
+    }
     spin_lock(&intercept_lock);
     vp = parent->intercept_first;
     if (vp != NULL) {
+        vp->intercept_queued = false;
         parent->intercept_first = vp->intercept_next;
         if (parent->intercept_first == NULL) {
             parent->intercept_last = NULL;
@@ -103,14 +119,21 @@ void intercept_forget(struct vp *vp)
         if (parent->intercept_last == v) {
             parent->intercept_last = prev;
         }
+        vp->intercept_queued = false;
         break;
     }
     spin_unlock(&intercept_lock);
 }
 
-bool intercept_complete(struct vp *vp, uint8_t flags)
+// The caller holds the hypervisor lock, so completions do not race with each other, nor with a deletion. Who has not
+// taken the message cannot have dealt with it, and its `completion` would meet an exit that it was not made for.
+bool intercept_complete(struct vp *vp, uint8_t flags, bool *runnable)
 {
+    if ((__atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) & VP_BLOCK_INTERCEPT) == 0 || vp->intercept_queued) {
+        return false;
+    }
     vp->completion = flags;
     __atomic_or_fetch(&vp->requests, VP_REQ_COMPLETE, __ATOMIC_SEQ_CST);
-    return vp_clear_block(vp, VP_BLOCK_INTERCEPT);
+    *runnable = vp_clear_block(vp, VP_BLOCK_INTERCEPT);
+    return true;
 }

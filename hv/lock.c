@@ -18,18 +18,11 @@ struct cpu_call {
 
 static spinlock_t big_lock;
 
-void spin_lock(spinlock_t *l)
+void spin_wait(const spinlock_t *l, uint32_t ticket)
 {
-    uint32_t ticket = __atomic_fetch_add(&l->next, 1, __ATOMIC_ACQ_REL);
-
     while (__atomic_load_n(&l->owner, __ATOMIC_ACQUIRE) != ticket) {
         __builtin_ia32_pause();
     }
-}
-
-void spin_unlock(spinlock_t *l)
-{
-    __atomic_store_n(&l->owner, l->owner + 1, __ATOMIC_RELEASE);
 }
 
 void hv_lock(void)

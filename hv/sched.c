@@ -16,9 +16,9 @@ struct sched_cpu {
     uint64_t min_vruntime;
     uint64_t slice_end;
     struct timer_heap heap; // [lock] VPs of this processor that do not run and have a timer
-    struct vp *handoff;     // owner processor only: runs next, without going through a queue
+    struct vp *handoff;     // written by the owner processor, cleared [lock] by sched_forget(); see sched_handoff()
     bool need_resched;      // (a)
-    bool timer_fired;       // owner processor only
+    bool timer_fired;       // (a) look at the timers and program the next
 };
 
 static struct sched_cpu scheds[HV_MAX_CPUS];
@@ -120,20 +120,82 @@ static uint32_t find_idle_cpu(uint32_t home)
     return home;
 }
 
-// Queues a VP that has just become runnable; true if it should run at once.
-static bool place_woken(struct sched_cpu *s, struct vp *vp)
+static bool has_queued(const struct sched_cpu *s)
 {
-    bool preempt;
+    return s->rt_first != NULL || s->fair_first != NULL;
+}
+
+// What the processor of a VP that has just been queued must know.
+enum wake_effect {
+    WAKE_NOTHING,
+    WAKE_SHARE,   // who runs there has somebody to share with from now on: its slice must end
+    WAKE_PREEMPT, // it should run at once
+};
+
+static enum wake_effect place_woken(struct sched_cpu *s, struct vp *vp)
+{
+    bool alone = !has_queued(s);
 
     if (vp->vruntime + wake_bonus_ticks < s->min_vruntime) {
         vp->vruntime = s->min_vruntime - wake_bonus_ticks;
     }
     enqueue(s, vp);
-    preempt = should_preempt(s, vp);
-    if (preempt) {
+    if (should_preempt(s, vp)) {
         __atomic_store_n(&s->need_resched, true, __ATOMIC_RELEASE);
+        return WAKE_PREEMPT;
     }
-    return preempt;
+    return alone && s->current->priority != 0 ? WAKE_SHARE : WAKE_NOTHING;
+}
+
+// --- the local timer ---
+
+void hv_timer_interrupt(void)
+{
+    struct cpu *c = this_cpu();
+
+    c->armed_deadline = ~0ull;
+    __atomic_store_n(&c->sched->timer_fired, true, __ATOMIC_RELAXED);
+}
+
+// A timer that is programmed too early stays: it fires for nothing once, while programming it costs on every switch.
+static void arm(struct cpu *c, uint64_t deadline)
+{
+    if (deadline < c->armed_deadline) {
+        c->armed_deadline = deadline;
+        host_timer_arm(deadline);
+    }
+}
+
+// Programs the local timer for whatever comes first on this processor.
+static void arm_next(struct cpu *c)
+{
+    struct sched_cpu *s = c->sched;
+    struct vp *top = s->heap.top; // a racing removal only makes the timer fire for nothing
+    uint64_t d = top == NULL ? ~0ull : top->next_deadline;
+
+    if (c->current != NULL) {
+        d = MIN(d, c->current->next_deadline);
+        if (has_queued(s)) {
+            d = MIN(d, s->slice_end);
+        }
+    }
+    arm(c, d);
+}
+
+static void tell_processor(uint32_t cpu, enum wake_effect effect)
+{
+    struct cpu *c = this_cpu();
+
+    if (effect == WAKE_SHARE && cpu == c->index) {
+        arm_next(c);
+        return;
+    }
+    if (effect == WAKE_SHARE) {
+        __atomic_store_n(&scheds[cpu].timer_fired, true, __ATOMIC_RELEASE); // it arms by itself
+    }
+    if (effect != WAKE_NOTHING && cpu != c->index) {
+        cpu_kick(cpu);
+    }
 }
 
 static bool is_pinned(const struct vp *vp)
@@ -162,7 +224,7 @@ void sched_wake(struct vp *vp, bool may_move)
 {
     uint32_t cpu;
     struct sched_cpu *s = lock_home(vp, &cpu);
-    bool poke;
+    enum wake_effect effect;
 
     if (vp->queued || vp->running || __atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) != 0) {
         spin_unlock(&s->lock);
@@ -176,31 +238,25 @@ void sched_wake(struct vp *vp, bool may_move)
             return;
         }
     }
-    poke = place_woken(s, vp);
+    effect = place_woken(s, vp);
     spin_unlock(&s->lock);
-    if (poke && cpu != this_cpu()->index) {
-        cpu_kick(cpu);
-    }
+    tell_processor(cpu, effect);
 }
 
+// Only a note: the VP is claimed when the current one has left (take_handoff()). Until then it is neither queued
+// nor running, so another processor may wake, move or stop it as any VP that is not running; take_handoff()
+// looks again. need_resched brings this processor there even if the current VP turns out not to block.
 void sched_handoff(struct vp *vp)
 {
     struct cpu *c = this_cpu();
     struct sched_cpu *s = c->sched;
 
-    if (vp->cpu == c->index && s->handoff == NULL) {
-        spin_lock(&s->lock);
-        if (vp->cpu == c->index && !vp->queued && !vp->running && s->rt_first == NULL &&
-            (vp->priority == 0 || s->fair_first == NULL || vp->vruntime <= s->fair_first->vruntime)) {
-            __atomic_store_n(&vp->running, true, __ATOMIC_SEQ_CST);
-            timer_heap_remove(&s->heap, vp);
-            s->handoff = vp;
-            spin_unlock(&s->lock);
-            return;
-        }
-        spin_unlock(&s->lock);
+    if (vp->cpu != c->index || s->handoff != NULL) {
+        sched_wake(vp, false);
+        return;
     }
-    sched_wake(vp, false);
+    s->handoff = vp;
+    __atomic_store_n(&s->need_resched, true, __ATOMIC_RELAXED);
 }
 
 void sched_place(struct vp *vp)
@@ -227,6 +283,15 @@ void sched_forget(struct vp *vp)
     }
     timer_heap_remove(&s->heap, vp);
     spin_unlock(&s->lock);
+    // A note may lie on a processor that was the VP's home before. Notes about VPs that can be deleted are made
+    // under the hypervisor lock, which the caller holds: no new one appears.
+    for (uint32_t i = 0; i < cpu_count; i++) {
+        spin_lock(&scheds[i].lock);
+        if (scheds[i].handoff == vp) {
+            scheds[i].handoff = NULL;
+        }
+        spin_unlock(&scheds[i].lock);
+    }
 }
 
 void sched_resched(void)
@@ -234,44 +299,7 @@ void sched_resched(void)
     __atomic_store_n(&scheds[this_cpu()->index].need_resched, true, __ATOMIC_RELEASE);
 }
 
-// --- timers ---
-
-void hv_timer_interrupt(void)
-{
-    struct cpu *c = this_cpu();
-
-    c->armed_deadline = ~0ull;
-    c->sched->timer_fired = true;
-}
-
-static void arm(struct cpu *c, uint64_t deadline)
-{
-    if (deadline != c->armed_deadline) {
-        c->armed_deadline = deadline;
-        host_timer_arm(deadline);
-    }
-}
-
-static bool has_queued(const struct sched_cpu *s)
-{
-    return s->rt_first != NULL || s->fair_first != NULL;
-}
-
-// Programs the local timer for whatever comes first on this processor.
-static void arm_next(struct cpu *c)
-{
-    struct sched_cpu *s = c->sched;
-    struct vp *top = s->heap.top; // a racing removal only makes the timer fire for nothing
-    uint64_t d = top == NULL ? ~0ull : top->next_deadline;
-
-    if (c->current != NULL) {
-        d = MIN(d, c->current->next_deadline);
-        if (has_queued(s)) {
-            d = MIN(d, s->slice_end);
-        }
-    }
-    arm(c, d);
-}
+// --- expired timers ---
 
 // The next VP with an expired timer, marked running so that no other processor touches it meanwhile.
 static struct vp *claim_expired(struct sched_cpu *s, uint64_t now)
@@ -299,7 +327,7 @@ static void unclaim(struct sched_cpu *s, struct vp *vp)
     __atomic_store_n(&vp->running, false, __ATOMIC_SEQ_CST);
     timer_heap_add(&s->heap, vp);
     if (__atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) == 0) {
-        place_woken(s, vp);
+        (void)place_woken(s, vp); // on this processor: the caller arms the timer and looks at need_resched
     }
     spin_unlock(&s->lock);
 }
@@ -309,7 +337,7 @@ static void timers_expire(struct cpu *c)
     struct sched_cpu *s = c->sched;
     uint64_t now = host_tsc();
 
-    s->timer_fired = false;
+    __atomic_store_n(&s->timer_fired, false, __ATOMIC_RELAXED);
     for (struct vp *vp = claim_expired(s, now); vp != NULL; vp = claim_expired(s, now)) {
         vp_timers_expire(vp, now); // posts interrupts
         unclaim(s, vp);
@@ -327,39 +355,35 @@ static void timers_expire(struct cpu *c)
 
 void sched_timer_check(void)
 {
-    if (this_cpu()->sched->timer_fired) {
+    if (__atomic_load_n(&this_cpu()->sched->timer_fired, __ATOMIC_ACQUIRE)) {
         timers_expire(this_cpu());
     }
 }
 
 // --- switching ---
 
-static void switch_in(struct cpu *c, struct vp *vp)
+// The timer is programmed for the earliest deadline of this processor's VPs at all times: a hand-over among them,
+// with nobody to share with, leaves it as it is; the data plane shares with nobody.
+static void switch_in(struct cpu *c, struct vp *vp, uint64_t now, bool handed_over)
 {
     struct sched_cpu *s = c->sched;
 
     c->current = vp;
     vp->switches++;
     virt->vp_load(vp);
-    if (vp->priority != 0) {
+    if (vp->priority != 0 && c->context != vp) {
         context_take(vp); // the data plane leaves it to the guest that it serves
     }
-    vp->run_start = host_tsc();
-    s->slice_end = vp->run_start + slice_ticks;
-    arm_next(c);
+    vp->run_start = now;
+    s->slice_end = now + slice_ticks;
+    if (!handed_over || (vp->priority != 0 && has_queued(s))) {
+        arm_next(c);
+    }
 }
 
-static void switch_out(struct cpu *c, struct vp *vp)
+// [lock] The VP stops being this processor's current one; from here on others may act on it.
+static void release(struct sched_cpu *s, struct vp *vp)
 {
-    struct sched_cpu *s = c->sched;
-    uint64_t ran = host_tsc() - vp->run_start;
-
-    virt->vp_unload(vp);
-    vp->run_tsc += ran;
-    vp->vruntime += weighted(vp, ran);
-    c->current = NULL;
-    spin_lock(&s->lock);
-    s->current = NULL;
     timer_heap_add(&s->heap, vp);
     __atomic_store_n(&vp->running, false, __ATOMIC_SEQ_CST);
     if (vp->priority != 0 && vp->vruntime > s->min_vruntime) {
@@ -369,7 +393,60 @@ static void switch_out(struct cpu *c, struct vp *vp)
     if (__atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) == 0) {
         enqueue(s, vp);
     }
+}
+
+static bool others_first(const struct sched_cpu *s, const struct vp *vp)
+{
+    return s->rt_first != NULL ||
+           (vp->priority != 0 && s->fair_first != NULL && s->fair_first->vruntime < vp->vruntime);
+}
+
+// [lock] The VP that was handed over, marked running as pick() would; NULL if there is none or it has gone its own
+// way meanwhile: moved or queued by another waker, who looks after it, or blocked again, so that who takes the
+// last block bit away wakes it. As everywhere, running is set before block is read and vp_stop() does the
+// reverse, so one of the two sees the other.
+static struct vp *take_handoff(struct sched_cpu *s, uint32_t cpu)
+{
+    struct vp *vp = s->handoff;
+
+    s->handoff = NULL;
+    if (vp == NULL || vp->cpu != cpu || vp->queued || vp->running) {
+        return NULL;
+    }
+    if (others_first(s, vp)) {
+        (void)place_woken(s, vp); // nobody is current here, and the caller picks
+        return NULL;
+    }
+    __atomic_store_n(&vp->running, true, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) != 0) {
+        __atomic_store_n(&vp->running, false, __ATOMIC_SEQ_CST);
+        return NULL;
+    }
+    timer_heap_remove(&s->heap, vp);
+    s->need_resched = false;
+    return vp;
+}
+
+// Leaves a VP and, in the same breath, claims the one that it handed the processor to; NULL: choose() finds one.
+static struct vp *switch_out(struct cpu *c, struct vp *vp, uint64_t now)
+{
+    struct sched_cpu *s = c->sched;
+    uint64_t ran = now - vp->run_start;
+    struct vp *next;
+
+    virt->vp_unload(vp);
+    vp->run_tsc += ran;
+    if (vp->priority != 0) {
+        vp->vruntime += weighted(vp, ran);
+    }
+    c->current = NULL;
+    spin_lock(&s->lock);
+    s->current = NULL;
+    release(s, vp);
+    next = take_handoff(s, c->index);
+    s->current = next;
     spin_unlock(&s->lock);
+    return next;
 }
 
 // The next VP for this processor, marked running, or NULL.
@@ -451,22 +528,6 @@ static void idle(struct cpu *c)
     sched_timer_check();
 }
 
-// A VP that was handed over is already marked running; NULL if it has been blocked on the way.
-static struct vp *take_handoff(struct sched_cpu *s)
-{
-    struct vp *vp = s->handoff;
-
-    s->handoff = NULL;
-    if (vp != NULL && __atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) != 0) {
-        unclaim(s, vp);
-        return NULL;
-    }
-    if (vp != NULL) {
-        s->current = vp;
-    }
-    return vp;
-}
-
 // Whoever was not handed over is found here, after everything that could make somebody runnable.
 static struct vp *choose(struct cpu *c)
 {
@@ -476,22 +537,34 @@ static struct vp *choose(struct cpu *c)
     return pick(c->sched);
 }
 
+// Runs VPs for as long as each hands the processor over to the next.
+static void run_chain(struct cpu *c, struct vp *vp)
+{
+    uint64_t now = host_tsc();
+
+    switch_in(c, vp, now, false);
+    for (;;) {
+        vp_run_loop(vp, &c->sched->need_resched);
+        now = host_tsc();
+        vp = switch_out(c, vp, now);
+        if (vp == NULL) {
+            return;
+        }
+        switch_in(c, vp, now, true);
+    }
+}
+
 void sched_loop(void)
 {
     struct cpu *c = this_cpu();
 
     for (;;) {
-        struct vp *vp = c->sched->handoff == NULL ? NULL : take_handoff(c->sched);
+        struct vp *vp = choose(c);
 
         if (vp == NULL) {
-            vp = choose(c);
-        }
-        if (vp == NULL) {
             idle(c);
-            continue;
+        } else {
+            run_chain(c, vp);
         }
-        switch_in(c, vp);
-        vp_run_loop(vp, &c->sched->need_resched);
-        switch_out(c, vp);
     }
 }

@@ -19,9 +19,10 @@ void sched_place(struct vp *vp); // choose a home processor for a new VP
 // block has become 0: queue it, preempt, kick; any processor. may_move: an idle processor may take it.
 void sched_wake(struct vp *vp, bool may_move);
 // block has become 0 and the current VP is about to block: let vp run right after it if it is this processor's
-// and nobody has a better claim; else as sched_wake().
+// and nobody has a better claim; else as sched_wake(). A VP that can be deleted: under the hypervisor lock.
 void sched_handoff(struct vp *vp);
-void sched_forget(struct vp *vp); // take it off queue and heap; it is not running
+// Take it off queue and heap for good; it does not run, and the caller holds the hypervisor lock.
+void sched_forget(struct vp *vp);
 void sched_resched(void);        // this processor: choose again after the current exit
 void sched_timer_check(void);    // this processor: something may have expired
 

@@ -152,7 +152,8 @@ struct vp {
     bool in_heap;
     bool check_interrupts; // (o) look for a deliverable interrupt before the next entry
 
-    struct vp *intercept_next; // parent's queue
+    struct vp *intercept_next; // parent's queue [intercept lock]
+    bool intercept_queued;     // in it [intercept lock]
     uint64_t entries, switches, interrupts, hypercalls;
     uint64_t exits[EXIT_REASON_COUNT];
 };

@@ -16,13 +16,30 @@ _Static_assert(offsetof(struct vp, vmx.host_rsp_shadow) == VP_HOST_RSP_SHADOW, "
 #define REASON_FAILED_ENTRY BIT(31)
 
 struct exit_row {
-    uint8_t reason; // enum vp_exit_reason
-    bool length;    // of the instruction, for handlers that skip it
-    void (*fill)(struct vp *vp); // reads what else there is to know; NULL: nothing
+    void (*fill)(struct vp *vp); // reads what there is to know; NULL: the instruction's length and no more
+    uint8_t reason;              // enum vp_exit_reason
 };
+
+// The exit is not due to an instruction, and says no more.
+static void fill_nothing(struct vp *vp)
+{
+    vp->exit.insn_len = 0;
+}
+
+static void fill_length(struct vp *vp)
+{
+    vp->exit.insn_len = (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH);
+}
 
 static void fill_qualification(struct vp *vp)
 {
+    fill_length(vp);
+    vp->exit.qual[0] = vmread(VMCS_EXIT_QUALIFICATION);
+}
+
+static void fill_after_instruction(struct vp *vp)
+{
+    vp->exit.insn_len = 0; // RIP is past it
     vp->exit.qual[0] = vmread(VMCS_EXIT_QUALIFICATION);
 }
 
@@ -76,6 +93,7 @@ static void fill_io(struct vp *vp)
     struct vp_exit *e = &vp->exit;
     uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
 
+    fill_length(vp);
     e->qual[0] = q;
     e->io.size = (uint8_t)((q & 7) + 1);
     e->io.in = q >> 3 & 1;
@@ -93,6 +111,7 @@ static void fill_cr(struct vp *vp)
     struct vp_exit *e = &vp->exit;
     uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
 
+    fill_length(vp);
     e->qual[0] = q;
     e->cr.cr = q & 15;
     e->cr.kind = q >> 4 & 3;
@@ -106,6 +125,7 @@ static void fill_gpa(struct vp *vp)
     struct vp_exit *e = &vp->exit;
     uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
 
+    e->insn_len = 0; // not reported
     e->qual[0] = q;
     e->vectoring = vmx_requeue_event();
     e->gpa.gpa = GPA(vmread(VMCS_GUEST_PHYSICAL));
@@ -127,6 +147,7 @@ static void fill_apic_access(struct vp *vp)
     uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
     unsigned type = q >> 12 & 15;
 
+    fill_length(vp);
     e->qual[0] = q;
     e->vectoring = vmx_requeue_event();
     e->apic.offset = q & 0xfff;
@@ -136,7 +157,7 @@ static void fill_apic_access(struct vp *vp)
 
 static void fill_apic_write(struct vp *vp)
 {
-    fill_qualification(vp);
+    fill_after_instruction(vp);
     vp->exit.apic.offset = vp->exit.qual[0] & 0xfff;
     vp->exit.apic.write = true;
     vp->exit.apic.linear = true;
@@ -150,34 +171,34 @@ static void fill_unknown(struct vp *vp)
 
 #define UNKNOWN_ROW                                                                                          \
     {                                                                                                        \
-        EXIT_UNKNOWN, true, fill_unknown                                                       \
+        fill_unknown, EXIT_UNKNOWN                                                       \
     }
 #define VIRT_INSN_ROW                                                                                        \
     {                                                                                                        \
-        EXIT_VIRT_INSN, true, NULL                                                                               \
+        NULL, EXIT_VIRT_INSN                                                                               \
     }
 
 // By basic exit reason (SDM 3D appendix "VMX Basic Exit Reasons").
 static const struct exit_row rows[] = {
-    [0] = {EXIT_EXCEPTION, true, fill_exception},
-    [1] = {EXIT_INTERRUPT, false, NULL},
-    [2] = {EXIT_TRIPLE_FAULT, false, NULL},
-    [3] = {EXIT_INIT, false, NULL},
+    [0] = {fill_exception, EXIT_EXCEPTION},
+    [1] = {fill_nothing, EXIT_INTERRUPT},
+    [2] = {fill_nothing, EXIT_TRIPLE_FAULT},
+    [3] = {fill_nothing, EXIT_INIT},
     [4] = UNKNOWN_ROW, // SIPI: only in the wait-for-SIPI state, which is not used
     [5] = UNKNOWN_ROW,
     [6] = UNKNOWN_ROW,
-    [7] = {EXIT_INTR_WINDOW, false, NULL},
-    [8] = {EXIT_NMI_WINDOW, false, NULL},
-    [9] = {EXIT_TASK_SWITCH, true, fill_qualification},
-    [10] = {EXIT_CPUID, true, NULL},
+    [7] = {fill_nothing, EXIT_INTR_WINDOW},
+    [8] = {fill_nothing, EXIT_NMI_WINDOW},
+    [9] = {fill_qualification, EXIT_TASK_SWITCH},
+    [10] = {NULL, EXIT_CPUID},
     [11] = VIRT_INSN_ROW, // GETSEC
-    [12] = {EXIT_HLT, true, NULL},
-    [13] = {EXIT_WBINVD, true, NULL}, // INVD
+    [12] = {NULL, EXIT_HLT},
+    [13] = {NULL, EXIT_WBINVD}, // INVD
     [14] = UNKNOWN_ROW,
-    [15] = {EXIT_RDPMC, true, NULL},
+    [15] = {NULL, EXIT_RDPMC},
     [16] = UNKNOWN_ROW,
     [17] = UNKNOWN_ROW,
-    [18] = {EXIT_HYPERCALL, true, NULL},
+    [18] = {NULL, EXIT_HYPERCALL},
     [19] = VIRT_INSN_ROW, // VMCLEAR
     [20] = VIRT_INSN_ROW, // VMLAUNCH
     [21] = VIRT_INSN_ROW, // VMPTRLD
@@ -187,35 +208,35 @@ static const struct exit_row rows[] = {
     [25] = VIRT_INSN_ROW, // VMWRITE
     [26] = VIRT_INSN_ROW, // VMXOFF
     [27] = VIRT_INSN_ROW, // VMXON
-    [28] = {EXIT_CR_ACCESS, true, fill_cr},
+    [28] = {fill_cr, EXIT_CR_ACCESS},
     [29] = UNKNOWN_ROW, // MOV DR
-    [30] = {EXIT_IO, true, fill_io},
-    [31] = {EXIT_RDMSR, true, NULL},
-    [32] = {EXIT_WRMSR, true, NULL},
+    [30] = {fill_io, EXIT_IO},
+    [31] = {NULL, EXIT_RDMSR},
+    [32] = {NULL, EXIT_WRMSR},
     [33] = UNKNOWN_ROW, // with bit 31: guest state refused
     [34] = UNKNOWN_ROW, // with bit 31: MSR loading
     [35] = UNKNOWN_ROW,
-    [36] = {EXIT_MONITOR, true, NULL}, // MWAIT
+    [36] = {NULL, EXIT_MONITOR}, // MWAIT
     [37] = UNKNOWN_ROW,
     [38] = UNKNOWN_ROW,
-    [39] = {EXIT_MONITOR, true, NULL},
-    [40] = {EXIT_PAUSE, true, NULL},
+    [39] = {NULL, EXIT_MONITOR},
+    [40] = {NULL, EXIT_PAUSE},
     [41] = UNKNOWN_ROW, // with bit 31: machine check
     [42] = UNKNOWN_ROW,
     [43] = UNKNOWN_ROW, // TPR threshold: always 0
-    [44] = {EXIT_APIC_ACCESS, true, fill_apic_access},
-    [45] = {EXIT_APIC_EOI, false, fill_qualification},
+    [44] = {fill_apic_access, EXIT_APIC_ACCESS},
+    [45] = {fill_after_instruction, EXIT_APIC_EOI},
     [46] = UNKNOWN_ROW,
     [47] = UNKNOWN_ROW,
-    [48] = {EXIT_GPA_FAULT, false, fill_gpa},
+    [48] = {fill_gpa, EXIT_GPA_FAULT},
     [49] = UNKNOWN_ROW,   // EPT misconfiguration
     [50] = VIRT_INSN_ROW, // INVEPT
     [51] = UNKNOWN_ROW,
-    [52] = {EXIT_INTERRUPT, false, NULL}, // preemption timer: see init_preemption_timer()
+    [52] = {fill_nothing, EXIT_INTERRUPT}, // preemption timer: see init_preemption_timer()
     [53] = VIRT_INSN_ROW, // INVVPID
-    [54] = {EXIT_WBINVD, true, NULL},
-    [55] = {EXIT_XSETBV, true, NULL},
-    [56] = {EXIT_APIC_WRITE, false, fill_apic_write},
+    [54] = {NULL, EXIT_WBINVD},
+    [55] = {NULL, EXIT_XSETBV},
+    [56] = {fill_apic_write, EXIT_APIC_WRITE},
     [57] = UNKNOWN_ROW,
     [58] = UNKNOWN_ROW,
     [59] = VIRT_INSN_ROW, // VMFUNC
@@ -260,8 +281,9 @@ void vmx_exit(struct vp *vp)
     e->raw = reason;
     e->reason = row->reason;
     e->vectoring = false;
-    e->insn_len = row->length ? (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH) : 0;
     if (row->fill != NULL) {
         row->fill(vp);
+        return;
     }
+    fill_length(vp);
 }

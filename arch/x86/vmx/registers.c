@@ -277,6 +277,22 @@ static bool get_live(struct vp *vp, uint32_t name, uint64_t *value)
     return l != NULL;
 }
 
+// PE and AM are the guest's own bits (control.c), so the real CR0 has them.
+static inline uint32_t mode_of(uint64_t cs_rights)
+{
+    uint64_t cr0 = vmread(VMCS_GUEST_CR0);
+    uint64_t ss = vmread(VMCS_GUEST_ES_RIGHTS + 4);
+
+    return (uint32_t)((ss >> 5 & 3) | (cr0 & CR0_PE) << 2 | (cr0 >> 18 & 1) << 3 |
+                      (vmread(VMCS_GUEST_EFER) >> 10 & 1) << 4 | (cs_rights >> 13 & 3) << 16);
+}
+
+uint32_t vmx_mode(struct vp *vp)
+{
+    (void)vp;
+    return mode_of(vmread(VMCS_GUEST_CS_RIGHTS));
+}
+
 void vmx_exit_state(struct vp *vp, struct hv_intercept_header *h)
 {
     struct hv_register_page *regs = vp->regs;
@@ -285,17 +301,7 @@ void vmx_exit_state(struct vp *vp, struct hv_intercept_header *h)
     regs->rflags = h->rflags = vmread(VMCS_GUEST_RFLAGS);
     regs->gpr[GPR_RSP] = vmread(VMCS_GUEST_RSP);
     get_segment(HV_REG_CS - HV_REG_ES, &h->cs);
-    h->execution_state = vmx_mode(vp) & VP_MODE_STATE;
-}
-
-uint32_t vmx_mode(struct vp *vp)
-{
-    uint64_t cr0 = get_cr(vp->vmx.cr0_mask, VMCS_GUEST_CR0, VMCS_CR0_SHADOW);
-    uint64_t cs = vmread(VMCS_GUEST_ES_RIGHTS + 2);
-    uint64_t ss = vmread(VMCS_GUEST_ES_RIGHTS + 4);
-
-    return (uint32_t)((ss >> 5 & 3) | (cr0 & CR0_PE) << 2 | (cr0 >> 18 & 1) << 3 |
-                      (vmread(VMCS_GUEST_EFER) >> 10 & 1) << 4 | (cs >> 13 & 3) << 16);
+    h->execution_state = mode_of(h->cs.attributes) & VP_MODE_STATE;
 }
 
 bool vmx_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
