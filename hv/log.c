@@ -4,6 +4,7 @@
 
 #include "arch/x86/host.h"
 #include "hv/console.h"
+#include "hv/screen.h"
 
 #define RING_SIZE 65536u
 #define LINE_MAX 240
@@ -193,6 +194,9 @@ void log_line(enum log_level level, const char *text, size_t len)
     ring[ring_next++ % RING_SIZE] = '\n';
     if (level <= log_level) {
         console_log_line(line, n);
+    }
+    if (panicking) {
+        screen_panic_line(line, n);
     }
     if (!panicking) {
         spin_unlock(&log_lock);

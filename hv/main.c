@@ -8,6 +8,7 @@
 #include "hv/hypercall.h"
 #include "hv/root.h"
 #include "hv/sched.h"
+#include "hv/screen.h"
 
 const struct virt_ops *virt;
 struct virt_caps virt_caps;
@@ -56,6 +57,7 @@ void hv_main(struct boot_info *info)
     check_boot_info(info);
     log_level = (enum log_level)MIN(info->log_level, (uint8_t)LOG_DEBUG);
     host_init(info);
+    screen_init(info);
     frames_init(info);
     choose_backend();
     host_start_cpus(info);

@@ -10,7 +10,9 @@
 #include "mgmt/hvif/hvif.h"
 #include "mgmt/net_metrics.h"
 #include "mgmt/plat.h"
+#include "mgmt/rt/cpu.h"
 #include "mgmt/rt/start.h"
+#include "mgmt/shell/screen.h"
 #include "mgmt/shell/shell.h"
 #include "net/net.h"
 
@@ -191,6 +193,7 @@ void mgmt_main(const struct mgmt_boot_info *info)
         .tsc_hz = info->tsc_hz,
     };
     core_init(&node);
+    screen_start(&info->boot.fb, rt_gpa_to_virt(GPA(info->boot.fb.base)));
     show_secret();
     if (nic != NULL) {
         start_network();

@@ -8,7 +8,7 @@ GEN_DIR := $(BUILD)/gen
 GENERATORS := $(sort $(wildcard tools/gen_*.py))
 GEN_STAMPS := $(patsubst tools/gen_%.py,$(BUILD)/stamps/gen_%,$(GENERATORS))
 
-$(BUILD)/stamps/gen_%: tools/gen_%.py $(wildcard schema/*.json) $(call sources,mgmt,*.asl) mk/gen.mk
+$(BUILD)/stamps/gen_%: tools/gen_%.py $(wildcard schema/*.json schema/*.txt) $(call sources,mgmt,*.asl) mk/gen.mk
 	$(call say,GEN,$<)
 	@mkdir -p $(@D) $(GEN_DIR) && rm -rf $@.tmp && mkdir $@.tmp
 	$(Q)$(PYTHON) $< $@.tmp
