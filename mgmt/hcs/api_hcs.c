@@ -52,7 +52,8 @@ static void create_from(struct http_request *r, const cJSON *root)
         return;
     }
     if (system_create(id, &cfg, &s, &error) != CORE_OK) {
-        operation_finish(op, &error); // the caller has the answer; the record shows it too
+        operation_finish(op, &error);
+        operation_close(op); // the caller has the answer and never learns of an operation
         api_fail_core(r, &error);
         return;
     }
