@@ -69,12 +69,16 @@ hv_status_t hvcall_get_vp_registers(struct hvcall *c)
     if (in->vtl != 0) {
         return HV_STATUS_INVALID_PARAMETER;
     }
-    vp_access_begin(vp);
+    if (vp != c->vp) { // the caller's own are at hand
+        vp_access_begin(vp);
+    }
     while (status == HV_STATUS_SUCCESS && hvcall_more(c, done)) {
         status = vp_get_register(vp, names[done], &values[done]);
         done += status == HV_STATUS_SUCCESS;
     }
-    vp_access_end(vp);
+    if (vp != c->vp) {
+        vp_access_end(vp);
+    }
     c->rep_done = done;
     return status;
 }

@@ -9,7 +9,6 @@
 #include "hv/hvcall.h"
 
 #define REP_BUDGET_US 50 // a rep call gives the processor back after this long
-#define REP_CHECK 8u     // elements between looks at the clock
 static uint64_t rep_budget; // ticks
 
 enum { PRIV_NONE = 0, PRIV_CREATE_PARTITIONS = 32, PRIV_ACCESS_PARTITION_ID = 33, PRIV_ACCESS_MEMORY_POOL = 34 };
@@ -59,8 +58,11 @@ static const struct hvcall_row *find_row(uint16_t code)
 }
 
 // Private copies of the parameter blocks, one pair a processor.
-static uint8_t in_buf[HV_MAX_CPUS][PAGE_SIZE] __attribute__((aligned(16)));
-static uint8_t out_buf[HV_MAX_CPUS][PAGE_SIZE] __attribute__((aligned(16)));
+struct call_buffers {
+    uint8_t in[PAGE_SIZE] __attribute__((aligned(16)));
+    uint8_t out[PAGE_SIZE] __attribute__((aligned(16)));
+};
+static struct call_buffers buffers[HV_MAX_CPUS];
 
 struct call_regs { // the caller's view of the call, by its mode
     uint64_t input;
@@ -95,11 +97,6 @@ static void write_result(struct vp *vp, const struct call_regs *r, hv_status_t s
         vp_set_gpr(vp, GPR_RAX, (uint32_t)result);
         vp_set_gpr(vp, GPR_RDX, result >> 32);
     }
-}
-
-bool hvcall_more(const struct hvcall *c, uint32_t done)
-{
-    return done < c->rep_count && (done == 0 || done % REP_CHECK != 0 || host_tsc() < c->deadline);
 }
 
 // --- decoding ---
@@ -175,14 +172,13 @@ static inline void copy_block(void *to, const void *from, size_t len)
 // Copies the input block. Calls with a variable part take as much as the page holds up to their limit.
 static hv_status_t fetch_input(const struct hvcall_row *row, const struct call_regs *r, struct hvcall *c)
 {
-    uint8_t *buf = in_buf[this_cpu()->index];
+    uint8_t *buf = (uint8_t *)(uintptr_t)c->in;
     size_t skip = (size_t)row->rep_in * c->rep_start;
     size_t reps = (size_t)row->rep_in * c->rep_count;
     size_t room = PAGE_SIZE - (r->in.v & (PAGE_SIZE - 1));
     size_t var = room < row->in ? 0 : MIN(row->var, room - row->in);
     const uint8_t *from;
 
-    c->in = buf;
     c->rep_in = buf + row->in;
     c->var_len = (uint32_t)var;
     if (row->in + skip + reps == 0) {
@@ -195,17 +191,20 @@ static hv_status_t fetch_input(const struct hvcall_row *row, const struct call_r
     if (from == NULL) {
         return HV_STATUS_INVALID_PARAMETER;
     }
-    copy_block(buf, from, row->in + var);
+    if (skip == 0) { // the elements follow; calls with a variable part have none
+        copy_block(buf, from, row->in + var + reps);
+        return HV_STATUS_SUCCESS;
+    }
+    copy_block(buf, from, row->in);
     copy_block(buf + row->in, from + row->in + skip, reps);
     return HV_STATUS_SUCCESS;
 }
 
 static hv_status_t prepare_output(const struct hvcall_row *row, const struct call_regs *r, struct hvcall *c)
 {
-    uint8_t *buf = out_buf[this_cpu()->index];
+    uint8_t *buf = c->out;
     size_t len = row->out + (size_t)row->rep_out * (c->rep_start + c->rep_count);
 
-    c->out = buf;
     c->rep_out = buf + row->out;
     if (len == 0) {
         return HV_STATUS_SUCCESS;
@@ -236,7 +235,7 @@ static bool store_output(const struct hvcall_row *row, const struct call_regs *r
     if (to == NULL) {
         return false;
     }
-    if (status == HV_STATUS_SUCCESS) {
+    if (status == HV_STATUS_SUCCESS && row->out != 0) {
         copy_block(to, c->out, row->out);
     }
     copy_block(to + row->out + (size_t)row->rep_out * c->rep_start, c->rep_out, reps);
@@ -272,12 +271,14 @@ static hv_status_t check_caller(const struct hvcall_row *row, struct hvcall *c)
 
 static hv_status_t run_call(const struct hvcall_row *row, const struct call_regs *r, struct hvcall *c)
 {
+    struct call_buffers *b = &buffers[this_cpu()->index];
     hv_status_t status;
-    uint64_t fast_in[2] = {r->in.v, r->out.v};
 
+    c->in = b->in;
+    c->out = b->out;
     if ((r->input & HVCALL_FAST) != 0) {
-        __builtin_memcpy(in_buf[this_cpu()->index], fast_in, sizeof(fast_in));
-        c->in = in_buf[this_cpu()->index];
+        ((uint64_t *)b->in)[0] = r->in.v;
+        ((uint64_t *)b->in)[1] = r->out.v;
     } else {
         status = fetch_input(row, r, c);
         if (status == HV_STATUS_SUCCESS) {
@@ -341,7 +342,7 @@ static enum vp_action general_call(struct vp *vp, uint32_t mode)
     c.rep_done = 0;
     status = check_input(row, r.input, &c);
     if (status == HV_STATUS_SUCCESS) {
-        c.deadline = row->is_rep && c.rep_count > REP_CHECK ? host_tsc() + rep_budget : ~0ull;
+        c.deadline = row->is_rep && c.rep_count > HVCALL_REP_CHECK ? host_tsc() + rep_budget : ~0ull;
         status = run_call(row, &r, &c);
     }
     if (row->is_rep && status == HV_STATUS_SUCCESS && c.rep_done < c.rep_count) {

@@ -6,6 +6,7 @@
 #ifndef HV_HYPERCALL_H
 #define HV_HYPERCALL_H
 
+#include "hv/cpu.h"
 #include "hv/vp.h"
 
 struct hvcall {
@@ -25,7 +26,11 @@ struct hvcall {
 void hypercall_init(void); // boot, once host_tsc_hz is known
 enum vp_action exit_hypercall(struct vp *vp);
 
-// True while a rep handler may take another element.
-bool hvcall_more(const struct hvcall *c, uint32_t done);
+// True while a rep handler may take another element; looks at the clock now and then.
+#define HVCALL_REP_CHECK 8u
+static inline bool hvcall_more(const struct hvcall *c, uint32_t done)
+{
+    return done < c->rep_count && (done == 0 || done % HVCALL_REP_CHECK != 0 || host_tsc() < c->deadline);
+}
 
 #endif
