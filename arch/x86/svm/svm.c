@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // AMD-V back end: enabling, VP life cycle, world switch, events (APM 2 chapter "Secure Virtual Machine").
+#include "arch/x86/mitigations.h"
 #include "arch/x86/svm/svm_priv.h"
 #include "hv/gpa.h"
 
@@ -164,6 +165,7 @@ static void svm_vp_fini(struct vp *vp)
 static void svm_vp_load(struct vp *vp)
 {
     vmcb_of(vp)->dr6 = vp->dr6;
+    mitigations_switch(vp->partition);
 }
 
 static void svm_vp_unload(struct vp *vp)
