@@ -44,7 +44,9 @@ static void emit(const char *text, size_t len)
 
 void console_log_line(const char *line, size_t len)
 {
-    if (!sync) {
+    bool locked = !sync; // another processor may end the polling meanwhile
+
+    if (locked) {
         spin_lock(&output_lock);
     }
     if (partial_len > 0) {
@@ -53,7 +55,7 @@ void console_log_line(const char *line, size_t len)
     emit(line, len);
     emit("\r\n", 2);
     emit(partial, partial_len);
-    if (!sync) {
+    if (locked) {
         spin_unlock(&output_lock);
     }
 }
