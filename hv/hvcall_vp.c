@@ -126,7 +126,7 @@ hv_status_t hvcall_translate_virtual_address(struct hvcall *c)
     }
     vp_access_begin(vp);
     out->result = 0;
-    if (vp_translate(vp, GVA(in->gva_page << PAGE_SHIFT), in->control & 7, &gpa, &out->result)) {
+    if (vp_translate(vp, GVA(in->gva_page << PAGE_SHIFT), (unsigned)in->control, &gpa, &out->result)) {
         out->gpa_page = gpa.v >> PAGE_SHIFT;
     }
     vp_access_end(vp);
