@@ -245,7 +245,7 @@ struct hv_rw_gpa_out {
 };
 struct hv_assert_interrupt_in {
     uint64_t partition;
-    uint32_t control; // bits 31:0 type: 0 fixed, 1 lowest priority, 4 NMI, 5 INIT, 6 SIPI, 8 ExtINT
+    uint32_t control; // bits 31:0 type: 0 fixed, 1 lowest priority, 4 NMI, 5 INIT, 6 SIPI
     uint32_t control_flags; // bit 0 level, bit 1 logical destination mode
     uint64_t destination; // APIC id, or logical destination
     uint32_t vector;
@@ -430,7 +430,7 @@ enum hv_x_system_action {
     HV_X_DUMP = 5,     // log a dump of the VP named by value = partition << 8 | vp
 };
 struct hv_x_counters_in { // HvCallXGetCounters
-    uint64_t partition; // HV_PARTITION_ID_INVALID: the hypervisor's own
+    uint64_t partition;
     uint32_t vp_index;  // HV_VP_INDEX_ANY: the partition's sums
     uint32_t pad;
 };
@@ -459,7 +459,7 @@ struct hv_x_info_out { // HvCallXGetInfo
     uint64_t idle_tsc;
     uint64_t log_next; // sequence of the next log byte
     uint32_t log_level;
-    uint32_t flags; // bit 0 APIC virtualization in use, bit 1 x2APIC host, bit 2 MSI usable
+    uint32_t flags; // bit 0 APIC virtualization in use
 };
 
 // --- What the root partition's VPs find at their entry (see bootinfo.h) ---
