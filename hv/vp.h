@@ -31,9 +31,6 @@ enum vp_request {
     VP_REQ_INIT = 1 << 2,
     VP_REQ_SIPI = 1 << 3, // vp->sipi_vector
     VP_REQ_COMPLETE = 1 << 4, // parent completed an intercept: apply vp->completion
-    VP_REQ_TIMER = 1 << 5,
-    VP_REQ_FLUSH = 1 << 6,
-    VP_REQ_TSC = 1 << 7,
 };
 
 struct stimer { // synthetic timer (TLFS "Timers"), in units of 100 ns
@@ -125,9 +122,8 @@ struct vp {
     uint64_t tsc_offset;     // (o)
     uint64_t tsc_adjust;     // (o)
     uint64_t xcr0, xss, dr[4], dr6, cr2; // (o)
-    uint64_t spec_ctrl;      // (o)
     uint64_t vp_assist;                  // (o) HV_X64_MSR_VP_ASSIST_PAGE
-    uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16], misc_enable, feature_control; // (o) inert storage
+    uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16]; // (o) kept for the guest's eyes only
     uint64_t cookie;         // HV_REG_X_INTERCEPT_COOKIE
     uint8_t state_pages_mapped; // bit per enum hv_vp_state_page
     bool context_live;       // (a) FPU, debug registers and SYSCALL MSRs are in processor vp->cpu (hv/context.h)
@@ -139,7 +135,7 @@ struct vp {
     } call_in, call_out;
 
     // scheduler (hv/sched.c)
-    struct vp *run_next, *run_prev;
+    struct vp *run_next;
     uint32_t cpu;       // (a) processor that owns it
     bool queued;  // in a run queue [queue lock]
     bool running; // current on vp->cpu [queue lock]

@@ -232,8 +232,6 @@ bool vmx_probe(struct virt_caps *caps, char *why, size_t why_len)
         .page_1g = rdmsr(MSR_VMX_EPT_VPID) & EPT_PAGE_1G,
         .asid_count = 65536,
     };
-    if (caps->apicv) {
-    }
     return true;
 }
 
