@@ -97,8 +97,8 @@ struct boot_info {
 
 // Entry convention of mgmt.elf, for every VP of the root partition: long mode, interrupts off, RDI =
 // virtual address of struct mgmt_boot_info, RSI = VP index, RSP = stack. The hypervisor builds the page
-// tables in the management range: image at mgmt_vbase (text read-only, data no-execute, page 0 unmapped),
-// all RAM and device memory below the end of the GPA space at MGMT_DIRECT_BASE with large pages.
+// tables in the management range, with large pages, writable and executable: image at mgmt_vbase (page 0 stays
+// unmapped), all RAM and device memory below the end of the GPA space at MGMT_DIRECT_BASE.
 #define MGMT_DIRECT_BASE 0xffff800000000000ull
 
 _Static_assert(sizeof(struct boot_range) == 24, "boot_range layout");
