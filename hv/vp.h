@@ -86,6 +86,7 @@ struct svm_vp {
     uint64_t vmcb_pa;
     uint32_t asid;
     uint64_t asid_generation;
+    uint32_t exceptions; // intercepts asked for by set_exceptions()
     bool nmi_masked;
     uint64_t tsc_aux;
     uint64_t nmi_iret_rip; // the IRET that ended the last NMI handler

@@ -6,6 +6,10 @@
 
 #define MSRPM_SIZE 8192u
 
+// As on VT-x: #DB and #AC because a guest can make their delivery recurse inside the processor for ever
+// (CVE-2015-5307, CVE-2015-8104), #MC because it is the host's.
+#define ALWAYS_INTERCEPTED (BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC))
+
 static uint8_t iopm_all[3 * 4096] __attribute__((aligned(4096)));
 static uint8_t msrpm_guest[MSRPM_SIZE] __attribute__((aligned(4096)));
 static uint8_t msrpm_root[MSRPM_SIZE] __attribute__((aligned(4096)));
@@ -138,6 +142,7 @@ static void init_intercepts(struct vp *vp, struct vmcb *v)
         v->intercept_misc1 |= SVM_ICPT_PAUSE;
         v->pause_count = 3000;
     }
+    v->intercept_exceptions = ALWAYS_INTERCEPTED;
     v->iopm_base = va_to_spa(vp->partition->is_root ? root_io_bitmap : iopm_all).v;
     v->msrpm_base = va_to_spa(vp->partition->is_root ? msrpm_root : msrpm_guest).v;
 }
@@ -354,7 +359,8 @@ static void svm_set_tsc_offset(struct vp *vp, uint64_t offset)
 
 static void svm_set_exceptions(struct vp *vp, uint32_t mask)
 {
-    vmcb_of(vp)->intercept_exceptions = mask;
+    vp->svm.exceptions = mask;
+    vmcb_of(vp)->intercept_exceptions = mask | ALWAYS_INTERCEPTED;
 }
 
 static void svm_set_dr_intercept(struct vp *vp, bool on)

@@ -88,10 +88,30 @@ static void decode_npf(struct vp *vp, const struct vmcb *v)
     vp->exit.gpa.read = !vp->exit.gpa.write && !vp->exit.gpa.exec;
 }
 
-static void decode_exception(struct vp *vp, const struct vmcb *v)
+// An exception that is intercepted for the host's sake alone goes back to the guest; DR6, DR7 and RIP are as its
+// delivery wants them (APM 2 "#DB (Debug)"). Interrupts have their turn first: where the delivery causes the next one
+// for ever, no VMRUN gets as far as an instruction boundary, where they would end it.
+static void reflect(struct vp *vp, struct vmcb *v, uint8_t vector)
+{
+    if (vector == VECTOR_MC) {
+        __asm__ volatile("int $18");
+        return;
+    }
+    v->event_inj = vector | SVM_EVENT_TYPE(EVENT_EXCEPTION) | SVM_EVENT_VALID;
+    if (vector == VECTOR_AC) {
+        v->event_inj |= SVM_EVENT_ERROR_VALID | (v->exit_info1 & 0xffffffff) << 32;
+    }
+    vp->exit.reason = EXIT_INTERRUPT;
+}
+
+static void decode_exception(struct vp *vp, struct vmcb *v)
 {
     uint8_t vector = (uint8_t)(v->exit_code - SVM_EXIT_EXCEPTION0);
 
+    if ((vp->svm.exceptions & BIT(vector)) == 0) {
+        reflect(vp, v, vector);
+        return;
+    }
     vp->exit.exc.vector = vector;
     vp->exit.exc.has_error = (BIT(vector) & (BIT(8) | 0x7c00 | BIT(17))) != 0;
     vp->exit.exc.error = (uint32_t)v->exit_info1;

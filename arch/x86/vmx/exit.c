@@ -79,7 +79,9 @@ static void fill_exception(struct vp *vp)
         return;
     }
     if (is_for_host(vp, info)) {
-        vmx_vp_run(vp); // the guest goes on; a sibling call: the stack does not grow
+        // The guest goes on, but not before interrupts had their turn: where the delivery of the exception causes the
+        // next one for ever, no entry gets as far as an instruction boundary, where they would end it.
+        e->reason = EXIT_INTERRUPT;
         return;
     }
     e->exc.vector = INTR_VECTOR(info);
