@@ -382,16 +382,11 @@ static bool set_computed(struct vp *vp, uint32_t name, uint64_t value)
     }
 }
 
-static bool xcr0_is_valid(uint64_t v)
-{
-    return (v & 1) != 0 && (v & ~host_xcr0) == 0 && ((v & 4) == 0 || (v & 2) != 0);
-}
-
 hv_status_t vp_set_register(struct vp *vp, uint32_t name, const union hv_register_value *value)
 {
     uint64_t *field = plain_field(vp, name);
 
-    if (name == HV_REG_XFEM && !xcr0_is_valid(value->u64)) {
+    if (name == HV_REG_XFEM && !policy_xcr0_valid(value->u64)) {
         return HV_STATUS_INVALID_PARAMETER;
     }
     if (field != NULL) {

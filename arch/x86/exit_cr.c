@@ -194,7 +194,7 @@ enum vp_action exit_cr_access(struct vp *vp)
 }
 
 // SDM 1 "XCR0": x87 always; AVX needs SSE; the three AVX-512 components go together and need AVX.
-static bool xcr0_valid(uint64_t value)
+bool policy_xcr0_valid(uint64_t value)
 {
     const uint64_t avx512 = BIT(5) | BIT(6) | BIT(7);
 
@@ -214,7 +214,7 @@ enum vp_action exit_xsetbv(struct vp *vp)
     if ((vp_reg(vp, HV_REG_CR4) & CR4_OSXSAVE) == 0) {
         return vp_inject_ud(vp);
     }
-    if (vp_cpl(vp) != 0 || (uint32_t)vp_gpr(vp, GPR_RCX) != 0 || !xcr0_valid(value)) {
+    if (vp_cpl(vp) != 0 || (uint32_t)vp_gpr(vp, GPR_RCX) != 0 || !policy_xcr0_valid(value)) {
         return vp_inject_gp(vp);
     }
     vp->xcr0 = value;

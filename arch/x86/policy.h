@@ -40,6 +40,8 @@ void synthetic_reset(struct vp *vp);
 // CR4 and EFER bits that a guest may set: those whose feature it sees.
 uint64_t policy_cr4_valid(void);
 uint64_t policy_efer_valid(void);
+// May XCR0 have this value? A processor raises #GP otherwise, for the hypervisor as well.
+bool policy_xcr0_valid(uint64_t value);
 
 enum vp_action exit_cpuid(struct vp *vp);
 enum vp_action exit_rdmsr(struct vp *vp);
