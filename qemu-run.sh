@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sets up, builds, and runs Keelson nodes in QEMU or Bochs; ./qemu-run.sh --help tells the options.
 set -eu
-cd "$(dirname "$0")"
+root=$(cd "$(dirname "$0")" && pwd)
 case " $* " in
 *" --help "* | *" -h "* | *" --stop "*) ;;
 *)
-    make setup
-    make image tools
+    make -C "$root" --no-print-directory setup
+    make -C "$root" --no-print-directory image tools
     ;;
 esac
-exec /usr/bin/python3 -m tools.emul "$@"
+# The caller's folder stays the current one: paths among the options are relative to it.
+PYTHONPATH=$root exec /usr/bin/python3 -m tools.emul "$@"

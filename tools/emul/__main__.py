@@ -7,7 +7,6 @@ the fingerprint of its certificate.
 import argparse
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from . import NodeConfig, NodeFailed, start_node
 READY_TIMEOUT_S = {"svm": 180, "kvm": 120, "vtx": 600}
 STOP_TIMEOUT_S = 20
 KVM_PROBE_S = 20
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def arguments():
@@ -28,12 +28,12 @@ def arguments():
     parser.add_argument("--nodes", type=int, default=1, metavar="N", help="how many nodes (default 1)")
     parser.add_argument("--detach", action="store_true", help="leave the nodes running and return")
     parser.add_argument("--stop", action="store_true", help="end nodes that were left running")
-    parser.add_argument("--state-dir", type=pathlib.Path, default=pathlib.Path("build/nodes"), metavar="DIR",
+    parser.add_argument("--state-dir", type=pathlib.Path, default=ROOT / "build/nodes", metavar="DIR",
                         help="where the nodes' files are (default build/nodes)")
     parser.add_argument("--cpus", type=int, default=2, metavar="N")
     parser.add_argument("--memory", type=int, default=2048, metavar="MB")
     parser.add_argument("--disk", type=pathlib.Path, metavar="FILE", help="boot this disk instead of a copy of the image")
-    parser.add_argument("--image", type=pathlib.Path, default=pathlib.Path("build/keelson.img"), help=argparse.SUPPRESS)
+    parser.add_argument("--image", type=pathlib.Path, default=ROOT / "build/keelson.img", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.disk and options.nodes > 1:
         parser.error("--disk goes with one node")
@@ -80,25 +80,31 @@ def wait_ready(node, engine):
             f"KEELSON_FINGERPRINT=$(cat {folder / 'fingerprint'})"]
 
 
-def running_pid(pid_file):
-    """The emulator's process id, if that process is still an emulator."""
+def running_pid(folder):
+    """The process id of the node's emulator, None when it has ended.
+
+    The number may belong to a stranger by now, but nothing else works in the node's folder as an emulator does
+    (QEMU, or the relay that started Bochs).
+    """
     try:
-        pid = int(pid_file.read_text())
-        name = pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+        pid = int((folder / "pid").read_text())
+        cwd = os.readlink(f"/proc/{pid}/cwd")
+        command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return None
-    return pid if re.match(r"qemu-system|bochs", name) else None
+    is_emulator = b"qemu-system" in command or b"bochs" in command
+    return pid if is_emulator and cwd == str(folder.resolve()) else None
 
 
 def stop_one(folder):
-    pid = running_pid(folder / "pid")
+    pid = running_pid(folder)
     if pid is None:
         return
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    while running_pid(folder / "pid") is not None and time.monotonic() < deadline:
+    while running_pid(folder) is not None and time.monotonic() < deadline:
         time.sleep(0.1)
-    if running_pid(folder / "pid") is not None:
+    if running_pid(folder) is not None:
         os.kill(pid, signal.SIGKILL)
     for name in ("pid", "disk.img.lock"):
         (folder / name).unlink(missing_ok=True)
@@ -134,6 +140,8 @@ def main():
     try:
         for index in range(options.nodes):
             nodes.append(start_node(config_of(options, engine, index)))
+            folder = nodes[-1].config.directory
+            print(f"{folder.name}: booting, its console is kept in {folder / 'serial.log'}", flush=True)
         for node in nodes:
             print("\n".join(wait_ready(node, engine)), flush=True)
         if not options.detach:

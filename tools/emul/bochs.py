@@ -6,6 +6,7 @@ mode=term on a pty drops output when the reader is slow, mode=file cannot be wri
 server. To the outside it looks like QEMU's socket chardev with a log file: console.sock and serial.log in
 the node's directory, one client at a time, the machine starting with the first one.
 """
+import ctypes
 import os
 import pathlib
 import select
@@ -20,6 +21,7 @@ if __package__:
 IPS = 150_000_000
 HOST_MEMORY_MIB = 1024  # the rest of a larger guest memory is kept in a file
 STOP_SECONDS = 5
+PR_SET_PDEATHSIG = 1
 
 TEMPLATE = """\
 display_library: {display}
@@ -80,6 +82,11 @@ def command(config):
             str(config.disk_path)] + bochs, listener
 
 
+def die_with_parent():
+    """Runs in the child before exec: a killed relay, or test run, leaves no emulator behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def remove_lock(disk):
     """A Bochs that was killed leaves this behind, and the next one would refuse to start."""
     pathlib.Path(f"{disk}.lock").unlink(missing_ok=True)
@@ -103,8 +110,7 @@ class Relay:
 
     def start(self):
         environment = dict(os.environ, SDL_VIDEODRIVER="dummy")
-        # A session of its own would keep Bochs alive when the relay is killed.
-        self.child = subprocess.Popen(self.bochs, stdin=subprocess.DEVNULL, env=environment)
+        self.child = subprocess.Popen(self.bochs, stdin=subprocess.DEVNULL, env=environment, preexec_fn=die_with_parent)
         self.com_listener.settimeout(20)
         self.com, _ = self.com_listener.accept()
         self.com.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

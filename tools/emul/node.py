@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A running node: its serial console, its end, its files."""
 import contextlib
-import ctypes
 import os
 import pathlib
 import re
 import select
-import signal
 import subprocess
 import threading
 import time
@@ -20,16 +18,10 @@ TAIL_LINES = 40
 STOP_SECONDS = 8
 ATTACH_POLL_S = 0.2  # how soon the end of the node is noticed
 START_ATTEMPTS = 3
-PR_SET_PDEATHSIG = 1
 
 
 class NodeFailed(AssertionError):
     """The node died, reported a failure, or did not say what was awaited; carries the end of its log."""
-
-
-def die_with_parent():
-    """Runs in the child before exec: a killed test run leaves no emulator behind."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Node:
@@ -66,7 +58,7 @@ class Node:
         with open(directory / "emulator.log", "wb") as log:
             self._process = subprocess.Popen(
                 command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=inherited,
-                start_new_session=self.config.detach, preexec_fn=None if self.config.detach else die_with_parent)
+                start_new_session=self.config.detach, preexec_fn=None if self.config.detach else bochs.die_with_parent)
         (directory / "pid").write_text(f"{self._process.pid}\n")
         if self._listener:
             self._listener.close()
