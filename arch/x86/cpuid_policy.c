@@ -437,9 +437,13 @@ static void put_result(struct vp *vp, const struct cpuid_result *r)
 
 static __attribute__((noinline)) enum vp_action exit_cpuid_computed(struct vp *vp)
 {
+    uint32_t leaf = (uint32_t)vp_gpr(vp, GPR_RAX);
     struct cpuid_result r;
 
-    cpuid_policy(vp, (uint32_t)vp_gpr(vp, GPR_RAX), (uint32_t)vp_gpr(vp, GPR_RCX), &r);
+    if (leaf == 0xd) {
+        fpu_read_xcr0(vp);
+    }
+    cpuid_policy(vp, leaf, (uint32_t)vp_gpr(vp, GPR_RCX), &r);
     put_result(vp, &r);
     vp->exit.insn_len = (uint8_t)vp_insn_len(vp, 2);
     return VP_ADVANCE;

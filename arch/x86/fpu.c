@@ -74,6 +74,14 @@ void fpu_init_area(void *area)
     }
 }
 
+// QEMU's AMD-V does not exit for XSETBV, intercepted or not: what the guest has made of XCR0 is in the register.
+void fpu_read_xcr0(struct vp *vp)
+{
+    if (has_xsave) {
+        vp->xcr0 = read_xcr0() & host_xcr0;
+    }
+}
+
 // XSAVE and XRSTOR look at XCR0, which is the guest's while its VP is loaded: use all components, so that
 // a guest cannot hide state from the switch by clearing a bit of XCR0.
 void fpu_save(struct vp *vp)
@@ -84,6 +92,7 @@ void fpu_save(struct vp *vp)
         __asm__ volatile("fxsave64 %0" : "=m"(*(uint8_t(*)[FXSAVE_BYTES])area));
         return;
     }
+    fpu_read_xcr0(vp);
     if (vp->xcr0 != host_xcr0) {
         write_xcr0(host_xcr0);
     }

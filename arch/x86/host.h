@@ -61,5 +61,6 @@ void fpu_init_area(void *area);
 void fpu_save(struct vp *vp);    // registers -> vp->fpu
 void fpu_restore(struct vp *vp); // vp->fpu -> registers, XCR0
 void fpu_set_xcr0(uint64_t value); // the loaded VP has written XCR0; the value has been checked
+void fpu_read_xcr0(struct vp *vp); // the loaded VP's XCR0 -> vp->xcr0, since not every XSETBV exits
 
 #endif

@@ -176,6 +176,14 @@ X86_REGISTER(dr6)
 X86_REGISTER(dr7)
 #undef X86_REGISTER
 
+static inline uint64_t read_xcr0(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
 static inline void write_xcr0(uint64_t v)
 {
     __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
