@@ -16,3 +16,6 @@ $(BUILD)/keelson-sim: $(SIM_OBJS) $(SIM_LIBS)
 
 .PHONY: sim
 sim: $(BUILD)/keelson-sim ## keelson-sim: the control plane on Linux over a simulated hypervisor, with sanitizers
+
+# keelctl is tested against it (tests/boot/test_keelctl.py).
+GUEST_TEST_NEEDS += $(BUILD)/keelson-sim

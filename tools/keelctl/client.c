@@ -14,7 +14,7 @@
 
 #define ANSWER_MAX (64u << 20)
 #define CONNECT_SECONDS 60L // a node in an emulator on a busy machine takes its time
-#define STALL_SECONDS 120L // longer than the longest wait that the API allows
+#define STALL_SECONDS 120L  // longer than the longest wait that the API allows
 
 struct client {
     const struct options *options;

@@ -175,18 +175,18 @@ enum status system_resume(struct client *c, const struct options *o, char **argu
     return run_verb(c, o, arguments[0], "/resume", "resumed");
 }
 
-static bool is_running(struct client *c, const char *id, enum status *status)
+// A system that was created and never started has to be terminated as well before it can be forgotten.
+static bool has_ended(struct client *c, const char *id, enum status *status)
 {
     char *path = client_path(SYSTEMS "/", id, "/properties");
     struct answer a;
-    bool running;
+    bool ended;
 
     *status = client_request(c, "GET", path, NULL, &a);
-    running = *status == STATUS_OK && strcmp(json_shown(a.json, "State"), "Running") == 0;
-    running = running || (*status == STATUS_OK && strcmp(json_shown(a.json, "State"), "Paused") == 0);
+    ended = *status == STATUS_OK && strcmp(json_shown(a.json, "State"), "Stopped") == 0;
     answer_free(&a);
     free(path);
-    return running;
+    return ended;
 }
 
 enum status system_delete(struct client *c, const struct options *o, char **arguments)
@@ -195,7 +195,7 @@ enum status system_delete(struct client *c, const struct options *o, char **argu
     enum status status = STATUS_OK;
     struct answer a = {0};
 
-    if (o->force && is_running(c, arguments[0], &status)) {
+    if (o->force && !has_ended(c, arguments[0], &status) && status == STATUS_OK) {
         status = system_stop(c, o, arguments);
     }
     if (status == STATUS_OK) {

@@ -161,9 +161,11 @@ static enum status dispatch(struct options *o, const struct parsed *p, char **wo
     if (words[0] != NULL && strcmp(words[0], "help") == 0) {
         return help(words[1], words[1] != NULL ? words[2] : NULL);
     }
-    if (p->help || words[0] == NULL) {
-        help(words[0], words[0] != NULL ? words[1] : NULL);
-        return p->help ? STATUS_OK : STATUS_USAGE;
+    if (p->help) {
+        return help(words[0], words[0] != NULL ? words[1] : NULL);
+    }
+    if (words[0] == NULL) {
+        return usage_error("usage: keelctl [options] NOUN VERB [arguments]; `keelctl --help` lists them");
     }
     cmd = words[1] != NULL ? command_find(words[0], words[1]) : NULL;
     if (cmd == NULL) {
