@@ -7,7 +7,15 @@
 #include "boot/x86.h"
 
 // 16550 registers, relative to the port's base.
-enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5, UART_SCRATCH = 7 };
+enum {
+    UART_DATA = 0,
+    UART_IER = 1,
+    UART_FCR = 2,
+    UART_LCR = 3,
+    UART_MCR = 4,
+    UART_LSR = 5,
+    UART_SCRATCH = 7
+};
 
 #define LSR_TX_EMPTY 0x20
 #define TX_SPINS 100000u // a dead port must not stop the boot

@@ -53,8 +53,7 @@ static const char *check_header(const struct elf_header *header, size_t file_siz
         header->phnum > MAX_SEGMENTS || header->phoff % 8 != 0) {
         return "bad program header table";
     }
-    if (header->phoff > file_size ||
-        header->phnum * sizeof(struct elf_segment) > file_size - header->phoff) {
+    if (header->phoff > file_size || header->phnum * sizeof(struct elf_segment) > file_size - header->phoff) {
         return "the program headers lie outside the file";
     }
     return NULL;
@@ -153,7 +152,7 @@ void elf_load(const struct elf_image *image, uint8_t *memory)
     for (unsigned i = 0; i < count; i++) {
         if (table[i].type == PT_LOAD) {
             mem_copy(memory + (table[i].vaddr - image->vbase), image->file + table[i].offset,
-                   table[i].filesz);
+                     table[i].filesz);
         }
     }
 }

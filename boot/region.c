@@ -8,7 +8,7 @@
 #define FOUR_GIB (4ull << 30)
 #define STACK_BYTES (16ull << 10)
 #define HEAP_BYTES (6ull << 20)
-#define FRAME_TABLE_ENTRY 4        // bytes for each 4 KiB page below the end of memory
+#define FRAME_TABLE_ENTRY 4            // bytes for each 4 KiB page below the end of memory
 #define MGMT_TABLES_BYTES (1ull << 20) // for the page tables that the hypervisor adds
 #define TRAMPOLINE_LIMIT 0x9f000ull
 

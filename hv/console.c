@@ -11,7 +11,7 @@
 #define PARTIAL_MAX 256
 #define INPUT_SIZE 1024u
 
-static bool sync = true; // polled until interrupts work, and again after a panic
+static bool sync = true;          // polled until interrupts work, and again after a panic
 static char partial[PARTIAL_MAX]; // the shell's unfinished line
 static size_t partial_len;
 static spinlock_t output_lock;

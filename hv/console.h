@@ -11,13 +11,13 @@
 
 struct boot_info;
 
-void console_init(const struct boot_info *info); // early: polled output works from here on
+void console_init(const struct boot_info *info);     // early: polled output works from here on
 void console_log_line(const char *line, size_t len); // [log lock]
 // Returns how many bytes were taken: all of them, or with `wait` false what the UART's queue has room for.
 size_t console_shell_write(const char *text, size_t len, bool wait);
 size_t console_shell_read(char *buf, size_t cap);
 bool console_input_pending(void);
-void console_set_sync(void); // panic: write by polling from now on
+void console_set_sync(void);                       // panic: write by polling from now on
 void monitor_loop(void) __attribute__((noreturn)); // after a panic: keys d, l, r
 
 // --- log (hv/log.c) ---

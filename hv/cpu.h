@@ -17,7 +17,7 @@ struct cpu {
     struct vp *context; // VP whose context is live here, or NULL (hv/context.h)
     bool online;
     uint8_t *stack_top;
-    void *arch; // arch/x86: GDT, TSS, VMXON region or host save area
+    void *arch;      // arch/x86: GDT, TSS, VMXON region or host save area
     void *virt_save; // AMD-V: the hypervisor's own VMSAVE state
 
     // calls from other processors (cpu_call)
@@ -91,11 +91,11 @@ void log_msg(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3); // o
 #define LOGI(...) log_msg(LOG_INFO, __VA_ARGS__)
 #define LOGD(...) log_msg(LOG_DEBUG, __VA_ARGS__)
 void panic(const char *fmt, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));
-#define ASSERT(cond)                                                                               \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            panic("%s:%d: %s", __FILE__, __LINE__, #cond);                                         \
-        }                                                                                          \
+#define ASSERT(cond)                                                                                         \
+    do {                                                                                                     \
+        if (!(cond)) {                                                                                       \
+            panic("%s:%d: %s", __FILE__, __LINE__, #cond);                                                   \
+        }                                                                                                    \
     } while (0)
 
 static inline void *spa_to_va(spa_t spa)

@@ -303,7 +303,9 @@ static enum vp_action exit_gpa_fault(struct vp *vp)
         return root_map_device(vp, page) ? VP_RESUME : vp_inject_gp(vp);
     }
     vp_intercept_begin(vp, vp->exit.gpa.present ? HV_MSG_GPA_INTERCEPT : HV_MSG_UNMAPPED_GPA, sizeof(*m),
-                       vp->exit.gpa.exec ? 2 : vp->exit.gpa.write ? 1 : 0);
+                       vp->exit.gpa.exec    ? 2
+                       : vp->exit.gpa.write ? 1
+                                            : 0);
     m->cache_type = 0;
     m->info = vp->exit.gpa.gva_valid ? 1 : 0;
     m->tpr = 0;
@@ -333,9 +335,8 @@ static enum vp_action exit_exception(struct vp *vp)
 
 enum vp_action vp_crash(struct vp *vp, uint32_t message_type, uint64_t parameter)
 {
-    LOGW("partition %u VP %u stopped: %s (raw %#x, qualification %#llx)", vp->partition->index,
-         vp->index, exit_reason_names[vp->exit.reason], vp->exit.raw,
-         (unsigned long long)vp->exit.qual[0]);
+    LOGW("partition %u VP %u stopped: %s (raw %#x, qualification %#llx)", vp->partition->index, vp->index,
+         exit_reason_names[vp->exit.reason], vp->exit.raw, (unsigned long long)vp->exit.qual[0]);
     virt->dump(vp);
     if (vp->partition->is_root) {
         panic("management partition VP %u: %s", vp->index, exit_reason_names[vp->exit.reason]);
@@ -426,7 +427,8 @@ void vp_run_loop(struct vp *vp, const bool *resched)
         while (__builtin_expect(__atomic_load_n(&vp->requests, __ATOMIC_ACQUIRE) != 0, 0)) {
             serve_requests(vp);
         }
-        if (__atomic_load_n(&vp->block, __ATOMIC_RELAXED) != 0 || __atomic_load_n(resched, __ATOMIC_RELAXED)) {
+        if (__atomic_load_n(&vp->block, __ATOMIC_RELAXED) != 0 ||
+            __atomic_load_n(resched, __ATOMIC_RELAXED)) {
             return;
         }
         if (vp->waiting) {

@@ -4,7 +4,7 @@
 
 #include "hv/cpu.h"
 
-static struct frame *frames;    // indexed by SPA >> 12
+static struct frame *frames; // indexed by SPA >> 12
 static uint64_t frame_count;
 static struct frame_counts counts;
 

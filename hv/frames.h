@@ -42,7 +42,7 @@ void frame_map_count(spa_t spa, uint64_t pages, int delta);
 
 // Page pools.
 void pool_put(struct page_pool *pool, void *page);
-void *pool_take(struct page_pool *pool); // zeroed, or NULL
+void *pool_take(struct page_pool *pool);   // zeroed, or NULL
 void *pool_remove(struct page_pool *pool); // zeroed, leaves the pool altogether (withdraw), or NULL
 
 #endif

@@ -79,7 +79,8 @@ static bool map_apic_page(struct partition *p)
         return false;
     }
     p->apic_access = va_to_spa(page);
-    return gpa_map(p, GPA(0xfee00000), p->apic_access, GPA_4K, HV_MAP_READ | HV_MAP_WRITE) == HV_STATUS_SUCCESS;
+    return gpa_map(p, GPA(0xfee00000), p->apic_access, GPA_4K, HV_MAP_READ | HV_MAP_WRITE) ==
+           HV_STATUS_SUCCESS;
 }
 
 bool gpa_space_init(struct partition *p)

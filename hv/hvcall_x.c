@@ -82,7 +82,8 @@ hv_status_t hvcall_x_console_write(struct hvcall *c)
     if ((in->flags & HV_X_CONSOLE_LOG) != 0) {
         log_line((enum log_level)MIN(in->flags >> 8, (uint32_t)LOG_DEBUG), text, in->length);
     } else {
-        out->length = (uint32_t)console_shell_write(text, in->length, (in->flags & HV_X_CONSOLE_NO_WAIT) == 0);
+        out->length = (uint32_t)console_shell_write(text, in->length,
+                                                    (in->flags & HV_X_CONSOLE_NO_WAIT) == 0);
     }
     return HV_STATUS_SUCCESS;
 }
@@ -154,7 +155,8 @@ static uint64_t state_of(const struct vp *vp)
 {
     uint32_t b = __atomic_load_n(&vp->block, __ATOMIC_RELAXED);
 
-    return b & (VP_BLOCK_EXPLICIT | VP_BLOCK_PARTITION) ? 2 : b & VP_BLOCK_INTERCEPT ? 3
+    return b & (VP_BLOCK_EXPLICIT | VP_BLOCK_PARTITION) ? 2
+           : b & VP_BLOCK_INTERCEPT                     ? 3
            : b & VP_BLOCK_WAIT_SIPI                     ? 4
            : b != 0                                     ? 1
                                                         : 0;

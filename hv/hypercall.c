@@ -8,10 +8,15 @@
 #include "hv/gpa.h"
 #include "hv/hvcall.h"
 
-#define REP_BUDGET_US 50 // a rep call gives the processor back after this long
+#define REP_BUDGET_US 50    // a rep call gives the processor back after this long
 static uint64_t rep_budget; // ticks
 
-enum { PRIV_NONE = 0, PRIV_CREATE_PARTITIONS = 32, PRIV_ACCESS_PARTITION_ID = 33, PRIV_ACCESS_MEMORY_POOL = 34 };
+enum {
+    PRIV_NONE = 0,
+    PRIV_CREATE_PARTITIONS = 32,
+    PRIV_ACCESS_PARTITION_ID = 33,
+    PRIV_ACCESS_MEMORY_POOL = 34
+};
 enum caller_rule { CALLER_ANY, CALLER_PARENT, CALLER_PARENT_OR_SELF, CALLER_ROOT };
 
 struct hvcall_row {
@@ -22,16 +27,16 @@ struct hvcall_row {
     uint8_t privilege, caller;
 };
 
-#define ROW(code, name, in_, rep_in_, out_, rep_out_, is_rep_, var_, fast_only_, priv_, caller_)    \
-    {.handler = hvcall_##name,                                                                     \
-     .in = (in_),                                                                                  \
-     .out = (out_),                                                                                \
-     .var = (var_),                                                                                \
-     .rep_in = (rep_in_),                                                                          \
-     .rep_out = (rep_out_),                                                                        \
-     .is_rep = (is_rep_),                                                                          \
-     .fast_only = (fast_only_),                                                                    \
-     .privilege = PRIV_##priv_,                                                                    \
+#define ROW(code, name, in_, rep_in_, out_, rep_out_, is_rep_, var_, fast_only_, priv_, caller_)             \
+    {.handler = hvcall_##name,                                                                               \
+     .in = (in_),                                                                                            \
+     .out = (out_),                                                                                          \
+     .var = (var_),                                                                                          \
+     .rep_in = (rep_in_),                                                                                    \
+     .rep_out = (rep_out_),                                                                                  \
+     .is_rep = (is_rep_),                                                                                    \
+     .fast_only = (fast_only_),                                                                              \
+     .privilege = PRIV_##priv_,                                                                              \
      .caller = CALLER_##caller_},
 static const struct hvcall_row rows[] = {HVCALL_TABLE(ROW)};
 
@@ -42,7 +47,7 @@ enum { HVCALL_TABLE(INDEX) IDX_COUNT };
 static uint8_t row_index[2][256];
 _Static_assert(IDX_COUNT < 255, "row_index");
 
-#define FILL(code, name, ...) row_index[(code) >> 12 == 0xf][(code) & 0xff] = IDX_##name + 1;
+#define FILL(code, name, ...) row_index[(code) >> 12 == 0xf][(code)&0xff] = IDX_##name + 1;
 void hypercall_init(void)
 {
     HVCALL_TABLE(FILL)
@@ -130,7 +135,8 @@ static bool block_is_valid(gpa_t gpa, size_t len)
 }
 
 // Slow half of block_pointer().
-static __attribute__((noinline)) void *translate_block(struct vp *vp, struct call_block *b, gpa_t gpa, uint32_t right)
+static __attribute__((noinline)) void *translate_block(struct vp *vp, struct call_block *b, gpa_t gpa,
+                                                       uint32_t right)
 {
     struct gpa_mapping m;
 
@@ -145,7 +151,8 @@ static __attribute__((noinline)) void *translate_block(struct vp *vp, struct cal
 // does not change (gpa_flush() counts, and waits for processors that are in here).
 static inline void *block_pointer(struct vp *vp, struct call_block *b, gpa_t gpa, uint32_t right)
 {
-    if (((b->page ^ gpa.v) & PAGE_MASK) == 0 && b->generation == vp->partition->gpa_generation && b->va != NULL) {
+    if (((b->page ^ gpa.v) & PAGE_MASK) == 0 && b->generation == vp->partition->gpa_generation &&
+        b->va != NULL) {
         return b->va + (gpa.v & (PAGE_SIZE - 1));
     }
     return translate_block(vp, b, gpa, right);

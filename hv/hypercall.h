@@ -10,17 +10,17 @@
 #include "hv/vp.h"
 
 struct hvcall {
-    struct vp *vp;               // caller
-    struct partition *target;    // partition named by the first field, looked up (caller parent|self)
-    const void *in;              // fixed part
-    const void *rep_in;          // elements [0, rep_count) still to do
-    void *out;                   // fixed part of the output
+    struct vp *vp;            // caller
+    struct partition *target; // partition named by the first field, looked up (caller parent|self)
+    const void *in;           // fixed part
+    const void *rep_in;       // elements [0, rep_count) still to do
+    void *out;                // fixed part of the output
     void *rep_out;
-    uint32_t rep_count;          // elements to do in this call
-    uint32_t rep_start;          // index of the first of them
-    uint32_t rep_done;           // set by the handler
-    uint32_t var_len;            // bytes after the fixed part (calls with `var`)
-    uint64_t deadline;           // host TSC: rep handlers stop after it
+    uint32_t rep_count; // elements to do in this call
+    uint32_t rep_start; // index of the first of them
+    uint32_t rep_done;  // set by the handler
+    uint32_t var_len;   // bytes after the fixed part (calls with `var`)
+    uint64_t deadline;  // host TSC: rep handlers stop after it
 };
 
 void hypercall_init(void); // boot, once host_tsc_hz is known

@@ -92,7 +92,8 @@ static hv_status_t map_device(const struct hv_x_map_interrupt_in *in, struct vp 
         r->vp = NULL;
         return HV_STATUS_SUCCESS;
     }
-    *r = (struct route){.vp = vp, .gsi = in->gsi, .source = (uint8_t)in->source, .vector = (uint8_t)in->vector};
+    *r = (struct route){
+        .vp = vp, .gsi = in->gsi, .source = (uint8_t)in->source, .vector = (uint8_t)in->vector};
     if (in->source == SOURCE_MSI) {
         out->msi_address = 0xfee00000ull | (uint64_t)cpus[vp->cpu].apic_id << 12;
         out->msi_data = host_vector;
@@ -111,8 +112,8 @@ hv_status_t interrupt_map(const struct hv_x_map_interrupt_in *in, struct hv_x_ma
 {
     struct vp *vp;
 
-    if (in->source > SOURCE_CONSOLE || in->vp_index >= HV_MAX_VPS_PER_PARTITION ||
-        in->vector > 0xff || (in->vector != 0 && in->vector < 0x20)) {
+    if (in->source > SOURCE_CONSOLE || in->vp_index >= HV_MAX_VPS_PER_PARTITION || in->vector > 0xff ||
+        (in->vector != 0 && in->vector < 0x20)) {
         return HV_STATUS_INVALID_PARAMETER;
     }
     vp = root_partition->vps[in->vp_index];

@@ -6,7 +6,8 @@
 #include "hv/vp.h"
 
 // HvCallXMapInterrupt. Level inputs are masked when they fire and unmasked at the VP's EOI.
-MUST_CHECK hv_status_t interrupt_map(const struct hv_x_map_interrupt_in *in, struct hv_x_map_interrupt_out *out);
+MUST_CHECK hv_status_t interrupt_map(const struct hv_x_map_interrupt_in *in,
+                                     struct hv_x_map_interrupt_out *out);
 void interrupt_console_notify(void); // console input is waiting
 void monitor_dump(void);
 

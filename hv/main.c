@@ -17,9 +17,8 @@ static bool hv_ready; // the boot processor is done: the others may schedule
 
 static void check_boot_info(const struct boot_info *info)
 {
-    if (info->magic != BOOT_INFO_MAGIC || info->version != BOOT_INFO_VERSION ||
-        info->size != sizeof(*info) || info->range_count > BOOT_MAX_RANGES ||
-        info->cpu_count > BOOT_MAX_CPUS) {
+    if (info->magic != BOOT_INFO_MAGIC || info->version != BOOT_INFO_VERSION || info->size != sizeof(*info) ||
+        info->range_count > BOOT_MAX_RANGES || info->cpu_count > BOOT_MAX_CPUS) {
         panic("boot information of another version");
     }
 }

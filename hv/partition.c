@@ -12,7 +12,7 @@
 #define PRIV(bit) BIT(bit)
 // Privileges of a child (TLFS HV_PARTITION_PRIVILEGE_MASK): run time, reference counter, synthetic timers,
 // interrupt control, hypercall, VP index, reference TSC, frequency registers; no SynIC, no management.
-#define CHILD_PRIVILEGES                                                                           \
+#define CHILD_PRIVILEGES                                                                                     \
     (PRIV(0) | PRIV(1) | PRIV(3) | PRIV(4) | PRIV(5) | PRIV(6) | PRIV(9) | PRIV(11) | PRIV(15) | PRIV(49))
 // Nor the partition id: Linux 6.1 (hyperv_init) takes whoever may ask for it for a root partition with an
 // output page, and dereferences NULL.

@@ -26,11 +26,11 @@ struct page_pool { // free pages, linked through their first eight bytes
 };
 
 struct partition {
-    uint64_t id;     // (c) index | generation << 16; root is 1
-    uint16_t index;  // (c) in the partition table and in the frame table
-    bool is_root;    // (c)
-    uint8_t state;   // enum partition_state
-    struct partition *parent;      // (c)
+    uint64_t id;                    // (c) index | generation << 16; root is 1
+    uint16_t index;                 // (c) in the partition table and in the frame table
+    bool is_root;                   // (c)
+    uint8_t state;                  // enum partition_state
+    struct partition *parent;       // (c)
     struct partition *next_sibling; // children of root, in creation order
     struct page_pool pool;
 
@@ -39,9 +39,10 @@ struct partition {
     uint64_t npt_pages;
     uint64_t gpa_generation; // (a) changes with every gpa_flush()
     uint64_t mapped_pages;
-    spa_t apic_access; // (c) page at GPA 0xfee00000 when the processor virtualizes the APIC; never used as memory
-    uint8_t gpa_width; // bits
-    uint64_t eptp; // (c) VT-x: EPT pointer; AMD-V: nCR3
+    spa_t
+        apic_access; // (c) page at GPA 0xfee00000 when the processor virtualizes the APIC; never used as memory
+    uint8_t gpa_width;  // bits
+    uint64_t eptp;      // (c) VT-x: EPT pointer; AMD-V: nCR3
     uint16_t vpid_base; // (c)
 
     uint64_t privileges;

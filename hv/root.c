@@ -76,8 +76,7 @@ static void map_memory(const struct boot_info *info)
         if (!is_root_memory(info->ranges[i++].type)) {
             continue;
         }
-        while (i < info->range_count && is_root_memory(info->ranges[i].type) &&
-               info->ranges[i].base == end) {
+        while (i < info->range_count && is_root_memory(info->ranges[i].type) && info->ranges[i].base == end) {
             end += info->ranges[i++].size;
         }
         map_identity(base, end, HV_MAP_RWX);
@@ -92,8 +91,8 @@ bool root_map_device(struct vp *vp, gpa_t page)
     hv_lock();
     if (frame_of(SPA(page.v)) == NULL && !host_is_reserved_mmio(SPA(page.v)) &&
         page.v < BIT(root_partition->gpa_width)) {
-        ok = gpa_map(root_partition, page, SPA(page.v), GPA_4K, HV_MAP_READ | HV_MAP_WRITE | HV_MAP_NOT_CACHED) ==
-             HV_STATUS_SUCCESS;
+        ok = gpa_map(root_partition, page, SPA(page.v), GPA_4K,
+                     HV_MAP_READ | HV_MAP_WRITE | HV_MAP_NOT_CACHED) == HV_STATUS_SUCCESS;
     }
     hv_unlock();
     if (!ok) {
@@ -248,8 +247,8 @@ static void set_checked(struct vp *vp, uint32_t name, uint64_t value)
 
 static void enter_long_mode(struct vp *vp, uint64_t cr3)
 {
-    set_checked(vp, HV_REG_EFER, 0xd00);   // NXE, LMA, LME
-    set_checked(vp, HV_REG_CR4, 0x20);     // PAE
+    set_checked(vp, HV_REG_EFER, 0xd00); // NXE, LMA, LME
+    set_checked(vp, HV_REG_CR4, 0x20);   // PAE
     set_checked(vp, HV_REG_CR3, cr3);
     set_checked(vp, HV_REG_CR0, 0x80010033); // PG, WP, NE, ET, MP, PE
     set_segment(vp, HV_REG_CS, 0x8, 0xa09b);

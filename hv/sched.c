@@ -16,9 +16,10 @@ struct sched_cpu {
     uint64_t min_vruntime;
     uint64_t slice_end;
     struct timer_heap heap; // [lock] VPs of this processor that do not run and have a timer
-    struct vp *handoff;     // written by the owner processor, cleared [lock] by sched_forget(); see sched_handoff()
-    bool need_resched;      // (a)
-    bool timer_fired;       // (a) look at the timers and program the next
+    struct vp
+        *handoff; // written by the owner processor, cleared [lock] by sched_forget(); see sched_handoff()
+    bool need_resched; // (a)
+    bool timer_fired;  // (a) look at the timers and program the next
 };
 
 static struct sched_cpu scheds[HV_MAX_CPUS];
@@ -387,8 +388,7 @@ static void release(struct sched_cpu *s, struct vp *vp)
     timer_heap_add(&s->heap, vp);
     __atomic_store_n(&vp->running, false, __ATOMIC_SEQ_CST);
     if (vp->priority != 0 && vp->vruntime > s->min_vruntime) {
-        s->min_vruntime = s->fair_first == NULL ? vp->vruntime
-                                                : MIN(vp->vruntime, s->fair_first->vruntime);
+        s->min_vruntime = s->fair_first == NULL ? vp->vruntime : MIN(vp->vruntime, s->fair_first->vruntime);
     }
     if (__atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) == 0) {
         enqueue(s, vp);

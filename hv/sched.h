@@ -23,8 +23,8 @@ void sched_wake(struct vp *vp, bool may_move);
 void sched_handoff(struct vp *vp);
 // Take it off queue and heap for good; it does not run, and the caller holds the hypervisor lock.
 void sched_forget(struct vp *vp);
-void sched_resched(void);        // this processor: choose again after the current exit
-void sched_timer_check(void);    // this processor: something may have expired
+void sched_resched(void);     // this processor: choose again after the current exit
+void sched_timer_check(void); // this processor: something may have expired
 
 // --- hv/timer.c: timers of VPs that are not running, one heap a processor ---
 struct timer_heap {

@@ -439,7 +439,7 @@ hv_status_t vp_unmap_state_page(struct vp *vp, unsigned type)
     }
     status = gpa_unmap(root_partition, GPA(va_to_spa(state_page(vp, type)).v), GPA_4K, &old);
     if (status == HV_STATUS_SUCCESS) {
-        vp->state_pages_mapped &= (uint8_t)~(1u << type);
+        vp->state_pages_mapped &= (uint8_t) ~(1u << type);
         gpa_flush(root_partition);
     }
     return status;

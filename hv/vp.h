@@ -29,7 +29,7 @@ enum vp_request {
     VP_REQ_INTERRUPT = 1 << 0, // pir has bits
     VP_REQ_NMI = 1 << 1,
     VP_REQ_INIT = 1 << 2,
-    VP_REQ_SIPI = 1 << 3, // vp->sipi_vector
+    VP_REQ_SIPI = 1 << 3,     // vp->sipi_vector
     VP_REQ_COMPLETE = 1 << 4, // parent completed an intercept: apply vp->completion
 };
 
@@ -38,20 +38,20 @@ struct stimer { // synthetic timer (TLFS "Timers"), in units of 100 ns
     uint64_t deadline_tsc; // 0: not armed
 };
 
-struct vlapic { // registers live in vp->apic_page (layout of the xAPIC page)
-    uint64_t base_msr;       // IA32_APIC_BASE as the guest sees it
-    uint64_t tsc_deadline;   // IA32_TSC_DEADLINE, guest TSC; 0: not armed
-    uint64_t timer_deadline; // host TSC of the next expiry; 0: not armed
-    uint64_t timer_period;   // host TSC ticks; periodic mode
-    uint64_t timer_start;    // host TSC when the initial count was written
+struct vlapic {                       // registers live in vp->apic_page (layout of the xAPIC page)
+    uint64_t base_msr;                // IA32_APIC_BASE as the guest sees it
+    uint64_t tsc_deadline;            // IA32_TSC_DEADLINE, guest TSC; 0: not armed
+    uint64_t timer_deadline;          // host TSC of the next expiry; 0: not armed
+    uint64_t timer_period;            // host TSC ticks; periodic mode
+    uint64_t timer_start;             // host TSC when the initial count was written
     uint32_t timer_lvt, timer_divide; // in force; with APICv the page changes before we hear of it
-    uint8_t isr_top;         // cached highest in-service vector, 0 none
-    uint8_t irr_words;       // bit n: the nth 32-bit register of IRR is not zero; without APICv
-    uint64_t level[4];       // (a) trigger mode of each posted vector, set before its bit in pir
-    uint64_t eoi_notify[4];  // vectors whose EOI somebody wants to know
-    uint64_t eoi_exit[4];    // APICv: EOI-exit bitmap that the hardware has now
-    uint32_t errors;         // ESR bits gathered since the guest last wrote ESR
-    uint8_t hw_mode;         // APICv: mode that the back end was told, 0xff none yet
+    uint8_t isr_top;                  // cached highest in-service vector, 0 none
+    uint8_t irr_words;                // bit n: the nth 32-bit register of IRR is not zero; without APICv
+    uint64_t level[4];                // (a) trigger mode of each posted vector, set before its bit in pir
+    uint64_t eoi_notify[4];           // vectors whose EOI somebody wants to know
+    uint64_t eoi_exit[4];             // APICv: EOI-exit bitmap that the hardware has now
+    uint32_t errors;                  // ESR bits gathered since the guest last wrote ESR
+    uint8_t hw_mode;                  // APICv: mode that the back end was told, 0xff none yet
 };
 
 // Where the last instruction was fetched, with the page-table entries that led there: the next exit in the same
@@ -109,26 +109,26 @@ struct vp {
     void *fpu;                   // (c) XSAVE area, one or more pages
     void *backend_pages[4];      // (c)
 
-    uint32_t block;    // (a) enum vp_block
-    uint32_t requests; // (a) enum vp_request
-    uint64_t pir[4];   // (a) interrupt vectors posted by others, edge or level
+    uint32_t block;      // (a) enum vp_block
+    uint32_t requests;   // (a) enum vp_request
+    uint64_t pir[4];     // (a) interrupt vectors posted by others, edge or level
     uint8_t sipi_vector; // (a)
     uint8_t completion;  // HV_XWAIT_* flags of the completed intercept
 
-    struct vlapic apic;      // (o)
-    struct fetch_cache fetch;         // (o)
-    struct decode_cache apic_decoded; // (o)
-    struct stimer stimer[4]; // (o)
-    uint64_t next_deadline;  // (o) host TSC of the earliest timer; ~0 none
-    uint64_t tsc_offset;     // (o)
-    uint64_t tsc_adjust;     // (o)
-    uint64_t xcr0, xss, dr[4], dr6, cr2; // (o)
-    uint64_t vp_assist;                  // (o) HV_X64_MSR_VP_ASSIST_PAGE
+    struct vlapic apic;                              // (o)
+    struct fetch_cache fetch;                        // (o)
+    struct decode_cache apic_decoded;                // (o)
+    struct stimer stimer[4];                         // (o)
+    uint64_t next_deadline;                          // (o) host TSC of the earliest timer; ~0 none
+    uint64_t tsc_offset;                             // (o)
+    uint64_t tsc_adjust;                             // (o)
+    uint64_t xcr0, xss, dr[4], dr6, cr2;             // (o)
+    uint64_t vp_assist;                              // (o) HV_X64_MSR_VP_ASSIST_PAGE
     uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16]; // (o) kept for the guest's eyes only
-    uint64_t cookie;         // HV_REG_X_INTERCEPT_COOKIE
-    uint8_t state_pages_mapped; // bit per enum hv_vp_state_page
-    bool context_live;       // (a) FPU, debug registers and SYSCALL MSRs are in processor vp->cpu (hv/context.h)
-    bool nmi_pending;        // (o)
+    uint64_t cookie;                                 // HV_REG_X_INTERCEPT_COOKIE
+    uint8_t state_pages_mapped;                      // bit per enum hv_vp_state_page
+    bool context_live; // (a) FPU, debug registers and SYSCALL MSRs are in processor vp->cpu (hv/context.h)
+    bool nmi_pending;  // (o)
 
     struct call_block { // (o) last translation of a hypercall's parameter block (hv/hypercall.c)
         uint64_t page, generation;
@@ -137,13 +137,13 @@ struct vp {
 
     // scheduler (hv/sched.c)
     struct vp *run_next;
-    uint32_t cpu;       // (a) processor that owns it
-    bool queued;  // in a run queue [queue lock]
-    bool running; // current on vp->cpu [queue lock]
-    bool wait_sipi; // (o) in the wait-for-SIPI state
-    bool halted;  // (o) in HLT: leaves it only for something deliverable
-    bool waiting; // (o) in HvCallXInterceptWait: its result is still to be written
-    uint8_t priority;   // 0 data plane, 1 control plane, 2 guests
+    uint32_t cpu;     // (a) processor that owns it
+    bool queued;      // in a run queue [queue lock]
+    bool running;     // current on vp->cpu [queue lock]
+    bool wait_sipi;   // (o) in the wait-for-SIPI state
+    bool halted;      // (o) in HLT: leaves it only for something deliverable
+    bool waiting;     // (o) in HvCallXInterceptWait: its result is still to be written
+    uint8_t priority; // 0 data plane, 1 control plane, 2 guests
     uint64_t vruntime, run_start, run_tsc;
     struct vp *heap_child, *heap_next, *heap_prev; // timer heap of vp->cpu, while not running
     bool in_heap;
@@ -157,9 +157,9 @@ struct vp {
 
 // What an exit handler returns to the run loop.
 enum vp_action {
-    VP_RESUME,   // enter again at the (possibly advanced) RIP
-    VP_ADVANCE,  // skip the instruction, then enter again
-    VP_RESCHED,  // the VP may have blocked, or somebody else should run
+    VP_RESUME,  // enter again at the (possibly advanced) RIP
+    VP_ADVANCE, // skip the instruction, then enter again
+    VP_RESCHED, // the VP may have blocked, or somebody else should run
 };
 
 // --- for exit handlers, on the owner processor ---
@@ -207,7 +207,7 @@ void vp_access_end(struct vp *vp);
 void vp_init_state(struct vp *vp, bool from_sipi); // INIT, or INIT followed by SIPI at vp->sipi_vector
 
 // --- callable from any processor ---
-void vp_kick(struct vp *vp);                      // make its processor look at requests and block bits
+void vp_kick(struct vp *vp);                       // make its processor look at requests and block bits
 void vp_request(struct vp *vp, uint32_t requests); // set request bits, unblock HLT as needed, kick
 void vp_unblock(struct vp *vp, uint32_t bits);
 bool vp_clear_block(struct vp *vp, uint32_t bits); // true: it can run now, and the caller wakes it

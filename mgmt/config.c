@@ -53,7 +53,8 @@ static const char *copy_address(char out[16], const char *value)
     unsigned part[4];
     char rest;
 
-    if (strlen(value) > 15 || sscanf(value, "%3u.%3u.%3u.%3u%c", &part[0], &part[1], &part[2], &part[3], &rest) != 4) {
+    if (strlen(value) > 15 ||
+        sscanf(value, "%3u.%3u.%3u.%3u%c", &part[0], &part[1], &part[2], &part[3], &rest) != 4) {
         return "not an IPv4 address";
     }
     for (size_t i = 0; i < 4; i++) {

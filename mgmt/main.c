@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WATCHDOG_S 60                  // generous: emulators may stop for a while
+#define WATCHDOG_S 60                   // generous: emulators may stop for a while
 #define IPV4_PATIENCE_NS 10000000000ull // then the API starts with IPv6 addresses alone
 
 static struct frame_link nic_link;

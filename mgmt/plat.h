@@ -10,8 +10,8 @@
 #include <keelson/types.h>
 
 // --- time ---
-uint64_t plat_now_ns(void);  // monotonic since boot; both planes
-int64_t plat_unix_ms(void);  // wall clock, UTC, slewed by SNTP; both planes
+uint64_t plat_now_ns(void);             // monotonic since boot; both planes
+int64_t plat_unix_ms(void);             // wall clock, UTC, slewed by SNTP; both planes
 void plat_set_unix_ms(int64_t unix_ms); // first SNTP answer or the operator
 
 // --- randomness: the node's pool (design "Entropy"); seeded before anything here is called ---
@@ -60,7 +60,7 @@ struct plat_source {
     bool (*poll)(struct plat_source *);
 };
 void plat_source_add(struct plat_source *s);
-void plat_wake(void);            // wake the control plane; callable from the data plane and from ISRs
+void plat_wake(void); // wake the control plane; callable from the data plane and from ISRs
 void plat_run(void) __attribute__((noreturn));
 
 #endif

@@ -9,9 +9,9 @@
 #include <keelson/types.h>
 
 struct spsc {
-    uint32_t mask;      // capacity - 1, set at init
-    uint32_t elem_size; // bytes
-    uint8_t *slots;     // capacity * elem_size, owned by whoever made the ring
+    uint32_t mask;              // capacity - 1, set at init
+    uint32_t elem_size;         // bytes
+    uint8_t *slots;             // capacity * elem_size, owned by whoever made the ring
     _Alignas(64) uint32_t head; // written by the producer
     _Alignas(64) uint32_t tail; // written by the consumer
 };

@@ -24,11 +24,14 @@ void hv_main(struct boot_info *info);
 // Called on every other processor once it is ready; does not return. Set up by host_start_cpus().
 void hv_cpu_main(void);
 
-void host_init(const struct boot_info *info); // boot processor: IDT, APIC, TSC calibration, PIC masked, IOAPIC
-void host_start_cpus(const struct boot_info *info); // INIT-SIPI-SIPI; fills cpus[], returns when all are online
+void host_init(
+    const struct boot_info *info); // boot processor: IDT, APIC, TSC calibration, PIC masked, IOAPIC
+void host_start_cpus(
+    const struct boot_info *info); // INIT-SIPI-SIPI; fills cpus[], returns when all are online
 
 // Called from the IDT, interrupts off (hv/interrupt.c implements these).
-void hv_device_interrupt(uint8_t vector); // before EOI to the local APIC: a level input masked here stays quiet
+void hv_device_interrupt(
+    uint8_t vector); // before EOI to the local APIC: a level input masked here stays quiet
 void hv_console_interrupt(void);
 void hv_timer_interrupt(void);
 
@@ -46,7 +49,7 @@ void *host_map_memory(spa_t base, uint64_t size);
 // UART (16550 at boot_info.com_port): transmit by interrupt from a ring; polled when `sync`.
 void host_uart_init(uint16_t port, uint8_t irq);
 size_t host_uart_write(const char *text, size_t len, bool sync); // bytes accepted
-int host_uart_read(void); // next received byte, -1 none
+int host_uart_read(void);                                        // next received byte, -1 none
 void host_uart_interrupt(void);
 
 // Machine control; neither returns. Firmware ResetSystem, then FADT reset register, then CF9, then 8042.
@@ -58,8 +61,8 @@ void host_stop_others(void); // panic: NMI-halt the other processors
 extern uint32_t host_xsave_size; // bytes of the area for all supported components
 extern uint64_t host_xcr0;       // components offered to guests
 void fpu_init_area(void *area);
-void fpu_save(struct vp *vp);    // registers -> vp->fpu
-void fpu_restore(struct vp *vp); // vp->fpu -> registers, XCR0
+void fpu_save(struct vp *vp);      // registers -> vp->fpu
+void fpu_restore(struct vp *vp);   // vp->fpu -> registers, XCR0
 void fpu_set_xcr0(uint64_t value); // the loaded VP has written XCR0; the value has been checked
 void fpu_read_xcr0(struct vp *vp); // the loaded VP's XCR0 -> vp->xcr0, since not every XSETBV exits
 

@@ -15,8 +15,8 @@ struct partition;
 struct vp;
 
 struct vp_exit {
-    uint32_t reason; // enum vp_exit_reason
-    uint32_t raw;    // basic exit reason or EXITCODE
+    uint32_t reason;  // enum vp_exit_reason
+    uint32_t raw;     // basic exit reason or EXITCODE
     uint8_t insn_len; // 0: unknown (AMD-V without NRIPS, before vp_insn_len())
     bool vectoring;   // the exit hit while an event was being delivered; the back end has queued that
                       // event again (see event_requeue()), so handlers ignore this except for dumps
@@ -47,7 +47,7 @@ struct vp_exit {
             uint64_t address; // #PF
         } exc;
         struct {
-            uint16_t offset; // in the APIC page
+            uint16_t offset;    // in the APIC page
             bool write, linear; // linear: an ordinary data access (not event delivery)
         } apic;
     };
@@ -69,15 +69,15 @@ struct virt_caps {
     bool next_rip;      // insn_len always known
     bool decode_assist; // AMD-V: instruction bytes with NPT faults
     bool tsc_scaling;
-    bool page_1g; // second-level 1 GiB pages
+    bool page_1g;        // second-level 1 GiB pages
     uint32_t asid_count; // AMD-V; VT-x: 65536
 };
 
 // Second-level page table entry formats for the one walker in hv/gpa.c.
 struct npt_format {
-    uint64_t leaf_common;   // bits of every leaf (EPT: memory type WB, AMD: user, accessed, dirty)
-    uint64_t leaf_uncached; // instead, for HV_MAP_NOT_CACHED
-    uint64_t table;         // bits of every non-leaf entry
+    uint64_t leaf_common;       // bits of every leaf (EPT: memory type WB, AMD: user, accessed, dirty)
+    uint64_t leaf_uncached;     // instead, for HV_MAP_NOT_CACHED
+    uint64_t table;             // bits of every non-leaf entry
     uint64_t read, write, exec; // set to grant (0 where implied)
     uint64_t noexec;            // set to deny execution (AMD NX)
     uint64_t present;           // any of these bits set: entry present
@@ -86,7 +86,7 @@ struct npt_format {
 };
 
 struct virt_ops {
-    const char *name; // "vmx" or "svm"
+    const char *name;          // "vmx" or "svm"
     uint8_t hypercall_insn[3]; // VMCALL or VMMCALL
 
     // Boot processor: is the extension there and usable? On false, `why` names what is missing.

@@ -245,9 +245,9 @@ struct hv_rw_gpa_out {
 };
 struct hv_assert_interrupt_in {
     uint64_t partition;
-    uint32_t control; // bits 31:0 type: 0 fixed, 1 lowest priority, 4 NMI, 5 INIT, 6 SIPI
+    uint32_t control;       // bits 31:0 type: 0 fixed, 1 lowest priority, 4 NMI, 5 INIT, 6 SIPI
     uint32_t control_flags; // bit 0 level, bit 1 logical destination mode
-    uint64_t destination; // APIC id, or logical destination
+    uint64_t destination;   // APIC id, or logical destination
     uint32_t vector;
     uint8_t vtl;
     uint8_t pad[3];
@@ -303,8 +303,8 @@ struct hv_message_header {
 };
 struct hv_intercept_header {
     uint32_t vp_index;
-    uint8_t insn_length; // low 4 bits; 0 unknown. high 4 bits: CR8
-    uint8_t access; // 0 read, 1 write, 2 execute
+    uint8_t insn_length;      // low 4 bits; 0 unknown. high 4 bits: CR8
+    uint8_t access;           // 0 read, 1 write, 2 execute
     uint16_t execution_state; // bits 1:0 CPL, 2 CR0.PE, 3 CR0.AM, 4 EFER.LMA, 5 debug, 6 pending
     struct hv_segment cs;
     uint64_t rip;
@@ -356,7 +356,7 @@ struct hv_exception_intercept {
 };
 struct hv_unsupported_intercept {
     uint32_t vp_index;
-    uint32_t feature; // 1 intercept
+    uint32_t feature;   // 1 intercept
     uint64_t parameter; // raw exit code
 };
 struct hv_apic_eoi {
@@ -390,8 +390,8 @@ struct hv_message {
 #define HV_XWAIT_BLOCK BIT(2)   // wait
 
 struct hv_x_map_interrupt_in { // HvCallXMapInterrupt
-    uint32_t source; // 0 IOAPIC input (level, active low), 1 same, edge active high, 2 MSI, 3 console
-    uint32_t gsi;    // IOAPIC input
+    uint32_t source;   // 0 IOAPIC input (level, active low), 1 same, edge active high, 2 MSI, 3 console
+    uint32_t gsi;      // IOAPIC input
     uint32_t vp_index; // root VP that gets it
     uint32_t vector;   // on that VP, 0x20..0xff; 0 unmaps
 };
@@ -409,7 +409,7 @@ struct hv_x_console_in { // HvCallXConsoleWrite: bytes follow; HvCallXConsoleRea
 #define HV_X_CONSOLE_LOG 1u
 #define HV_X_CONSOLE_NO_WAIT 2u // write: take only what fits into the queue of the UART now
 #define HV_X_CONSOLE_MAX 2048u
-struct hv_x_log_in { // HvCallXReadLog
+struct hv_x_log_in {   // HvCallXReadLog
     uint64_t sequence; // first byte wanted
 };
 struct hv_x_log_out {
@@ -419,7 +419,7 @@ struct hv_x_log_out {
     uint8_t text[2032];
 };
 struct hv_x_system_in { // HvCallXSystemControl
-    uint32_t action; // enum hv_x_system_action
+    uint32_t action;    // enum hv_x_system_action
     uint32_t value;
 };
 enum hv_x_system_action {
@@ -431,7 +431,7 @@ enum hv_x_system_action {
 };
 struct hv_x_counters_in { // HvCallXGetCounters
     uint64_t partition;
-    uint32_t vp_index;  // HV_VP_INDEX_ANY: the partition's sums
+    uint32_t vp_index; // HV_VP_INDEX_ANY: the partition's sums
     uint32_t pad;
 };
 // Counters of a VP (or summed over a partition); index into hv_x_counters_out.value.
@@ -472,7 +472,7 @@ struct mgmt_boot_info {
     char engine[8];   // "vmx" or "svm"
     char version[24]; // of the hypervisor
     char cpu_brand[48];
-    uint64_t hypercall_page; // virtual address of the hypercall page
+    uint64_t hypercall_page;       // virtual address of the hypercall page
     uint64_t mgmt_free_pages_base; // GPA: memory left in the management range after image and tables
     uint64_t mgmt_free_pages_end;
     struct boot_info boot; // ranges as the root partition sees them: no BOOT_RANGE_HV inside RAM

@@ -29,9 +29,9 @@ enum boot_range_type {
 };
 
 struct boot_range {
-    uint64_t base; // 4 KiB aligned SPA
-    uint64_t size; // bytes, multiple of 4 KiB
-    uint32_t type; // enum boot_range_type
+    uint64_t base;     // 4 KiB aligned SPA
+    uint64_t size;     // bytes, multiple of 4 KiB
+    uint32_t type;     // enum boot_range_type
     uint32_t efi_attr; // low 32 bits of the EFI attribute field
 };
 
@@ -52,10 +52,10 @@ struct boot_info {
     uint32_t version;
     uint32_t size; // sizeof(struct boot_info)
 
-    uint64_t hv_base; // hypervisor region: 2 MiB aligned, hv_size a multiple of 2 MiB; the image is
-    uint64_t hv_size; // loaded at its start
+    uint64_t hv_base;       // hypervisor region: 2 MiB aligned, hv_size a multiple of 2 MiB; the image is
+    uint64_t hv_size;       // loaded at its start
     uint64_t hv_image_size; // bytes used by the loaded image including .bss
-    uint64_t hv_free; // first free byte in the region after image, boot info and boot page tables
+    uint64_t hv_free;       // first free byte in the region after image, boot info and boot page tables
 
     uint64_t mgmt_base; // management image, loaded: segment virtual address v lies at
     uint64_t mgmt_size; // mgmt_base + (v - mgmt_vbase); 2 MiB aligned both
@@ -63,15 +63,15 @@ struct boot_info {
     uint64_t mgmt_entry; // virtual address of the entry point
 
     uint64_t trampoline; // one 4 KiB page below 0x9f000 for starting processors; reserved in ranges[]
-    uint64_t rsdp; // 0: no ACPI
+    uint64_t rsdp;       // 0: no ACPI
     uint64_t efi_system_table;
     uint64_t efi_runtime_pt; // CR3 for EFI runtime calls: an identity map of its own, and the boot page
                              // tables' direct and image maps, so that code and stack stay mapped
-    uint64_t smbios; // 0: none
+    uint64_t smbios;         // 0: none
 
-    uint64_t tsc_entry; // TSC at the loader's first instruction
+    uint64_t tsc_entry;   // TSC at the loader's first instruction
     uint64_t tsc_at_time; // TSC when unix_time was read
-    int64_t unix_time; // seconds since 1970 by the firmware's clock, UTC; 0: unknown
+    int64_t unix_time;    // seconds since 1970 by the firmware's clock, UTC; 0: unknown
     uint64_t tsc_hz_hint; // from CPUID 15h/16h or EFI Stall; the hypervisor calibrates itself
 
     struct boot_framebuffer fb;
@@ -83,8 +83,8 @@ struct boot_info {
     uint32_t config_len; // bytes of config[], without terminator
     struct boot_cpu cpus[BOOT_MAX_CPUS];
     struct boot_range ranges[BOOT_MAX_RANGES]; // sorted, not overlapping, page aligned
-    uint8_t entropy[64]; // EFI_RNG_PROTOCOL where there is one, mixed with timer jitter
-    char config[BOOT_CONFIG_MAX]; // keelson.cfg as found, NUL terminated
+    uint8_t entropy[64];                       // EFI_RNG_PROTOCOL where there is one, mixed with timer jitter
+    char config[BOOT_CONFIG_MAX];              // keelson.cfg as found, NUL terminated
 };
 
 // Entry convention of hv.elf: long mode, interrupts off, RDI = virtual address of boot_info in the direct

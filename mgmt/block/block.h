@@ -57,7 +57,7 @@ struct block_request {
     uint64_t driver[4];
 };
 
-struct block_counters { // written by the data plane
+struct block_counters {             // written by the data plane
     uint64_t requests[4], bytes[4]; // by enum block_op
     uint64_t errors, timeouts, resets;
     uint64_t queued; // submitted and not done

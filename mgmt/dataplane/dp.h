@@ -39,9 +39,9 @@ struct dp_vm { // filled by the control plane, then owned by the data plane unti
         struct hv_register_page *regs; // mapped state pages
         const struct hv_message *msg;
     } vp[DP_MAX_VPS];
-    uint8_t *ram;       // guest memory at GPA 0, virtually contiguous in the direct map
-    uint64_t ram_low;   // bytes mapped from GPA 0 (at most 3 GiB)
-    uint64_t ram_high;  // bytes mapped from 4 GiB, following ram_low in `ram`
+    uint8_t *ram;      // guest memory at GPA 0, virtually contiguous in the direct map
+    uint64_t ram_low;  // bytes mapped from GPA 0 (at most 3 GiB)
+    uint64_t ram_high; // bytes mapped from 4 GiB, following ram_low in `ram`
     struct dp_console com[DP_COM_PORTS];
     struct vm_devices *devices; // memory for the device models, initialised by vm_devices_init()
     void *owner;                // control plane's system object, opaque here
@@ -55,12 +55,12 @@ struct dp_vm { // filled by the control plane, then owned by the data plane unti
 // intercept. struct dp_vm is aligned to 64 bytes, which leaves room for the index.
 #define DP_COOKIE(vm, index) ((uint64_t)(uintptr_t)(vm) | (index))
 #define DP_COOKIE_VM(cookie) ((struct dp_vm *)(uintptr_t)((cookie) & ~63ull))
-#define DP_COOKIE_VP(cookie) ((uint32_t)((cookie) & 63))
+#define DP_COOKIE_VP(cookie) ((uint32_t)((cookie)&63))
 
 enum dp_command_type {
-    DP_CMD_ATTACH = 1, // vm: start serving its intercepts (VPs are still explicitly suspended)
-    DP_CMD_DETACH,     // vm: stop serving; answered by DP_EV_DETACHED when the data plane holds no pointer
-    DP_CMD_CONSOLE,    // vm: bytes were put into com[].rx, or room was made in a com[].tx that was full
+    DP_CMD_ATTACH = 1,   // vm: start serving its intercepts (VPs are still explicitly suspended)
+    DP_CMD_DETACH,       // vm: stop serving; answered by DP_EV_DETACHED when the data plane holds no pointer
+    DP_CMD_CONSOLE,      // vm: bytes were put into com[].rx, or room was made in a com[].tx that was full
     DP_CMD_POWER_BUTTON, // vm: ask the guest to shut down
 };
 struct dp_command {

@@ -12,7 +12,7 @@ struct frame_link {
     struct frame rx; // the frame that rx_peek() shows
     struct frame tx; // the buffer that tx_reserve() gave out
     bool have_rx, have_tx;
-    bool tx_waiting;        // committed since the last flush
+    bool tx_waiting;         // committed since the last flush
     uint32_t rx_unannounced; // buffers given back since the data plane was told
 };
 

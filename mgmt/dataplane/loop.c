@@ -18,10 +18,10 @@ static uint32_t go;
 static uint32_t watchdog_s; // asked for by dataplane_heartbeat()
 static struct dataplane_counters counters;
 
-static bool timer_fired;                  // set by the interrupt handler
+static bool timer_fired;                   // set by the interrupt handler
 static uint64_t armed_ns = VM_NO_DEADLINE; // what the deadline timer is set to
 
-struct completion { // of the intercept just served
+struct completion {     // of the intercept just served
     uint64_t partition; // 0: none
     uint32_t vp;
     uint32_t flags;

@@ -99,8 +99,9 @@ static struct nic *start_nic(const struct pci_device *dev)
     }
     nic_enable(nic, dev);
     plat_log(LOG_INFO, "network: %s at %02x:%02x.%x, %02x:%02x:%02x:%02x:%02x:%02x, %s %u", nic->ops->name,
-             dev->at.bus, dev->at.device, dev->at.function, nic->mac[0], nic->mac[1], nic->mac[2], nic->mac[3],
-             nic->mac[4], nic->mac[5], nic->uses_msi ? "message interrupt, vector" : "interrupt line",
+             dev->at.bus, dev->at.device, dev->at.function, nic->mac[0], nic->mac[1], nic->mac[2],
+             nic->mac[3], nic->mac[4], nic->mac[5],
+             nic->uses_msi ? "message interrupt, vector" : "interrupt line",
              nic->uses_msi ? vector : dev->irq_line);
     plat_entropy_add(nic->mac, sizeof(nic->mac));
     return nic;

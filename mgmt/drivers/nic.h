@@ -34,8 +34,8 @@ struct nic {
     const struct nic_ops *ops;
     struct frame_rings *rings;
     uint8_t mac[6];
-    bool uses_msi;    // MSI-X is set up; otherwise the INTx line
-    bool pending;     // an interrupt came in: service wanted
+    bool uses_msi; // MSI-X is set up; otherwise the INTx line
+    bool pending;  // an interrupt came in: service wanted
     uint64_t interrupts;
 };
 

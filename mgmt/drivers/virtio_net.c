@@ -91,7 +91,7 @@ struct queue_memory {
     struct used used __attribute__((aligned(16)));
 };
 _Static_assert(sizeof(struct queue_memory) <= QUEUE_BYTES, "virtqueue");
-_Static_assert(QUEUES * QUEUE_BYTES <= NIC_DMA_SIZE, "virtqueues");
+_Static_assert(QUEUES *QUEUE_BYTES <= NIC_DMA_SIZE, "virtqueues");
 
 struct queue {
     volatile struct queue_memory *mem;
@@ -434,7 +434,8 @@ struct nic *virtio_net_probe(const struct pci_device *dev, struct frame_rings *r
     pci_enable(dev, false);
     if (!map_structure(dev, CFG_COMMON, 56, &v->common, NULL) ||
         !map_structure(dev, CFG_NOTIFY, 2, &v->notify, &v->notify_multiplier) ||
-        !map_structure(dev, CFG_ISR, 1, &v->isr, NULL) || !map_structure(dev, CFG_DEVICE, 8, &v->config, NULL)) {
+        !map_structure(dev, CFG_ISR, 1, &v->isr, NULL) ||
+        !map_structure(dev, CFG_DEVICE, 8, &v->config, NULL)) {
         *why = "it has no modern (virtio 1.0) interface";
         pci_quiesce(dev);
         return NULL;

@@ -27,8 +27,8 @@ MUST_CHECK hv_status_t hvif_memory_balance(uint64_t partition, struct hv_memory_
 
 // Maps `count` pages of the size that `flags` says (HV_MAP_LARGE_PAGE 2M, HV_MAP_X_HUGE_PAGE 1G) from
 // consecutive source pages starting at root GPA `source` to target GPA `target` (bytes, aligned).
-MUST_CHECK hv_status_t hvif_map(uint64_t partition, gpa_t target, gpa_t source, size_t count,
-                                uint32_t flags, size_t *done);
+MUST_CHECK hv_status_t hvif_map(uint64_t partition, gpa_t target, gpa_t source, size_t count, uint32_t flags,
+                                size_t *done);
 MUST_CHECK hv_status_t hvif_unmap(uint64_t partition, gpa_t target, size_t count, uint32_t flags);
 
 MUST_CHECK hv_status_t hvif_create_vp(uint64_t partition, uint32_t vp);

@@ -75,8 +75,7 @@ static hv_status_t call_rep(enum hvcall_code code, size_t count, size_t *done)
         before = *done;
         status = (hv_status_t)HVCALL_RESULT_STATUS(result);
         *done = HVCALL_RESULT_REPS(result);
-    } while (*done < count && *done > before &&
-             (status == HV_STATUS_SUCCESS || status == HV_STATUS_TIME_OUT));
+    } while (*done<count && * done> before && (status == HV_STATUS_SUCCESS || status == HV_STATUS_TIME_OUT));
     return status == HV_STATUS_SUCCESS && *done < count ? HV_STATUS_OPERATION_FAILED : status;
 }
 

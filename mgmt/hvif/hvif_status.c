@@ -4,8 +4,8 @@
 
 const char *hvif_status_text(hv_status_t status)
 {
-#define TEXT(name, code, text) \
-    case HV_STATUS_##name:     \
+#define TEXT(name, code, text)                                                                               \
+    case HV_STATUS_##name:                                                                                   \
         return text;
     switch (status) {
         HV_STATUS_TABLE(TEXT)

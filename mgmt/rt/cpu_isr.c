@@ -123,7 +123,8 @@ static void load_gdt(uint32_t index)
     tss->io_map = sizeof(*tss);
     gdt[SEL_CODE / 8] = 0x00af9b000000ffffull; // 64-bit code
     gdt[SEL_DATA / 8] = 0x00cf93000000ffffull;
-    gdt[SEL_TSS / 8] = (sizeof(*tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
+    gdt[SEL_TSS / 8] = (sizeof(*tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 |
+                       (base >> 24 & 0xff) << 56;
     gdt[SEL_TSS / 8 + 1] = base >> 32;
     __asm__ volatile("lgdt %0\n\t"
                      "pushq %1\n\t"

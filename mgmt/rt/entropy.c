@@ -105,8 +105,8 @@ void entropy_init(const struct mgmt_boot_info *info)
     mix_timing();
     mbedtls_hmac_drbg_init(&drbg);
     mbedtls_hmac_drbg_set_reseed_interval(&drbg, RESEED_INTERVAL);
-    if (mbedtls_hmac_drbg_seed(&drbg, mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), extract, NULL,
-                               personal, sizeof(personal)) != 0) {
+    if (mbedtls_hmac_drbg_seed(&drbg, mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), extract, NULL, personal,
+                               sizeof(personal)) != 0) {
         rt_panic("the random generator cannot be seeded");
     }
     seeded = true;

@@ -112,9 +112,9 @@ void rt_panic(const char *what)
 static void exception(const struct rt_frame *f) __attribute__((noreturn));
 static void exception(const struct rt_frame *f)
 {
-    static const char *const names[] = {"\n  r15 ", "r14 ", "r13 ", "r12 ", "\n  r11 ", "r10 ", "r9  ",
-                                        "r8  ", "\n  rdi ", "rsi ", "rbp ", "rbx ", "\n  rdx ", "rcx ",
-                                        "rax "};
+    static const char *const names[] = {"\n  r15 ", "r14 ", "r13 ",     "r12 ",     "\n  r11 ",
+                                        "r10 ",     "r9  ", "r8  ",     "\n  rdi ", "rsi ",
+                                        "rbp ",     "rbx ", "\n  rdx ", "rcx ",     "rax "};
     static struct text t;
     static bool nested;
     uint64_t cr2;

@@ -11,9 +11,9 @@
 #define POOL_CHUNKS_PER_1G 512u
 
 struct pool {
-    size_t chunks;      // chunk i is at i * 2 MiB
-    uint64_t *managed;  // bit: belongs to the pool
-    uint64_t *free;     // bit: and nobody has it
+    size_t chunks;     // chunk i is at i * 2 MiB
+    uint64_t *managed; // bit: belongs to the pool
+    uint64_t *free;    // bit: and nobody has it
     size_t managed_count, free_count;
 };
 

@@ -34,7 +34,7 @@ struct switch_frame {
     struct switch_offload offload;
 };
 
-struct switch_port_counters { // written by the data plane
+struct switch_port_counters {     // written by the data plane
     uint64_t rx_frames, rx_bytes; // from the port's user into the switch
     uint64_t tx_frames, tx_bytes; // to the user
     uint64_t dropped_no_room, dropped_spoofed, dropped_rate, dropped_vlan, dropped_malformed;

@@ -14,8 +14,8 @@
 #define GUEST_GDT_GPA 0x9000u
 #define GUEST_SCRATCH_GPA 0xa000u // one page for hypercall input, one for output, one spare
 #define GUEST_KERNEL_GPA 0x100000u
-#define GUEST_STACK_TOP 0x200000u // of VP 0; the others below, 16 KiB each
-#define GUEST_DATA_GPA 0x300000u  // free for tests
+#define GUEST_STACK_TOP 0x200000u      // of VP 0; the others below, 16 KiB each
+#define GUEST_DATA_GPA 0x300000u       // free for tests
 #define GUEST_UNMAPPED_GPA 0x20000000u // emulated device memory
 #define GUEST_CHECKED_GPA 0x30000000u  // unmapped: the root crashes the guest's VP
 
@@ -28,7 +28,7 @@
 #define PORT_ASSERT 0xf8 // 32 bits: vector that the root asserts on VP (value >> 8)
 
 struct guest_args {
-    char hypercall[8];  // VMCALL or VMMCALL, RET
+    char hypercall[8]; // VMCALL or VMMCALL, RET
     uint64_t tsc_hz;
     uint32_t vp_count;
     uint32_t is_bench;

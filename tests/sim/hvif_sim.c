@@ -768,7 +768,8 @@ hv_status_t hvif_counters(uint64_t partition, uint32_t vp, struct hv_x_counters_
 {
     (void)vp;
     memset(out, 0, sizeof *out);
-    if (partition != HV_PARTITION_ID_INVALID && partition != HV_PARTITION_ID_SELF && find(partition) == NULL) {
+    if (partition != HV_PARTITION_ID_INVALID && partition != HV_PARTITION_ID_SELF &&
+        find(partition) == NULL) {
         return HV_STATUS_INVALID_PARTITION_ID;
     }
     out->value[HV_CTR_RUN_TSC] = 1000;

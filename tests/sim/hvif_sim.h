@@ -37,7 +37,7 @@ bool sim_hv_lookup(uint64_t partition, gpa_t target, gpa_t *source, uint64_t *pa
 // The serial console, plat_console_ready() included.
 void sim_hv_console_type(const char *text, size_t length);
 void sim_hv_console_reader(void (*fn)(const char *text, size_t length)); // NULL: standard output
-void sim_hv_console_room(size_t bytes); // hvif_console_put() takes that many more; SIZE_MAX: no limit
+void sim_hv_console_room(size_t bytes);   // hvif_console_put() takes that many more; SIZE_MAX: no limit
 uint32_t sim_hv_last_system_action(void); // of hvif_system(); 0: none
 
 #endif

@@ -78,7 +78,7 @@ static void write_bar(struct fake_device *d, unsigned bar, uint32_t value)
         return;
     }
     fake_pci_set(d, offset, 4,
-                 (value & (uint32_t)~(d->bar_size[bar] - 1) & ~0xfu) | (fake_pci_get(d, offset, 4) & 0xf));
+                 (value & (uint32_t) ~(d->bar_size[bar] - 1) & ~0xfu) | (fake_pci_get(d, offset, 4) & 0xf));
 }
 
 void pci_config_write(struct pci_address at, uint8_t offset, uint32_t value)

@@ -268,7 +268,8 @@ static uint32_t mode(struct vp *vp)
     (void)get_reg(vp, HV_REG_CS, &cs);
     (void)get_reg(vp, HV_REG_SS, &ss);
     return (uint32_t)((ss.segment.attributes >> 5 & 3) | (cr0 & 1) << 2 | (cr0 >> 18 & 1) << 3 |
-                      (reg(vp, HV_REG_EFER) >> 10 & 1) << 4 | (uint32_t)(cs.segment.attributes >> 13 & 3) << 16);
+                      (reg(vp, HV_REG_EFER) >> 10 & 1) << 4 |
+                      (uint32_t)(cs.segment.attributes >> 13 & 3) << 16);
 }
 
 static void exit_state(struct vp *vp, struct hv_intercept_header *h)

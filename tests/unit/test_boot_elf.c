@@ -42,10 +42,18 @@ static int setup(void **state)
     file.header.e_phnum = SEGMENTS;
     memset(file.text, 0x90, TEXT_BYTES);
     memset(file.data, 0x42, DATA_BYTES);
-    file.segments[0] = (Elf64_Phdr){.p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_offset = offsetof(struct file, text),
-                                    .p_vaddr = BASE + 0x1000, .p_filesz = TEXT_BYTES, .p_memsz = TEXT_BYTES};
-    file.segments[1] = (Elf64_Phdr){.p_type = PT_LOAD, .p_flags = PF_R | PF_W, .p_offset = offsetof(struct file, data),
-                                    .p_vaddr = BASE + 0x2000, .p_filesz = DATA_BYTES, .p_memsz = BSS_BYTES};
+    file.segments[0] = (Elf64_Phdr){.p_type = PT_LOAD,
+                                    .p_flags = PF_R | PF_X,
+                                    .p_offset = offsetof(struct file, text),
+                                    .p_vaddr = BASE + 0x1000,
+                                    .p_filesz = TEXT_BYTES,
+                                    .p_memsz = TEXT_BYTES};
+    file.segments[1] = (Elf64_Phdr){.p_type = PT_LOAD,
+                                    .p_flags = PF_R | PF_W,
+                                    .p_offset = offsetof(struct file, data),
+                                    .p_vaddr = BASE + 0x2000,
+                                    .p_filesz = DATA_BYTES,
+                                    .p_memsz = BSS_BYTES};
     file.segments[2] = (Elf64_Phdr){.p_type = PT_NOTE, .p_offset = 1ull << 60, .p_filesz = 99};
     return 0;
 }
@@ -109,8 +117,12 @@ static void test_wrong_kind(void **state)
     static const struct {
         size_t at;
         uint8_t value;
-    } rows[] = {{EI_MAG0, 0}, {EI_CLASS, ELFCLASS32}, {EI_DATA, ELFDATA2MSB}, {EI_VERSION, 0},
-                {offsetof(Elf64_Ehdr, e_type), ET_DYN}, {offsetof(Elf64_Ehdr, e_machine), EM_386}};
+    } rows[] = {{EI_MAG0, 0},
+                {EI_CLASS, ELFCLASS32},
+                {EI_DATA, ELFDATA2MSB},
+                {EI_VERSION, 0},
+                {offsetof(Elf64_Ehdr, e_type), ET_DYN},
+                {offsetof(Elf64_Ehdr, e_machine), EM_386}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         setup(state);
         ((uint8_t *)&file)[rows[i].at] = rows[i].value;

@@ -9,8 +9,19 @@
 #include "boot/memmap.h"
 
 // EFI_MEMORY_TYPE, UEFI "Memory Allocation Services".
-enum { RESERVED = 0, LOADER_DATA = 2, BOOT_DATA = 4, RUNTIME_CODE = 5, RUNTIME_DATA = 6, CONVENTIONAL = 7,
-       UNUSABLE = 8, RECLAIM = 9, NVS = 10, MMIO = 11, PERSISTENT = 14 };
+enum {
+    RESERVED = 0,
+    LOADER_DATA = 2,
+    BOOT_DATA = 4,
+    RUNTIME_CODE = 5,
+    RUNTIME_DATA = 6,
+    CONVENTIONAL = 7,
+    UNUSABLE = 8,
+    RECLAIM = 9,
+    NVS = 10,
+    MMIO = 11,
+    PERSISTENT = 14
+};
 #define WB 0x8u
 #define RUNTIME_ATTR BIT(63)
 #define CAPACITY 64
@@ -74,10 +85,12 @@ static void test_each_class(void **state)
     static const struct {
         uint32_t efi, type;
     } rows[] = {
-        {RESERVED, BOOT_RANGE_RESERVED},     {LOADER_DATA, BOOT_RANGE_RAM},      {BOOT_DATA, BOOT_RANGE_RAM},
-        {RUNTIME_CODE, BOOT_RANGE_RUNTIME},  {RUNTIME_DATA, BOOT_RANGE_RUNTIME}, {CONVENTIONAL, BOOT_RANGE_RAM},
-        {UNUSABLE, BOOT_RANGE_RESERVED},     {RECLAIM, BOOT_RANGE_ACPI_RECLAIM}, {NVS, BOOT_RANGE_ACPI_NVS},
-        {MMIO, BOOT_RANGE_MMIO},             {PERSISTENT, BOOT_RANGE_RESERVED},  {0x80000001, BOOT_RANGE_RESERVED},
+        {RESERVED, BOOT_RANGE_RESERVED},    {LOADER_DATA, BOOT_RANGE_RAM},
+        {BOOT_DATA, BOOT_RANGE_RAM},        {RUNTIME_CODE, BOOT_RANGE_RUNTIME},
+        {RUNTIME_DATA, BOOT_RANGE_RUNTIME}, {CONVENTIONAL, BOOT_RANGE_RAM},
+        {UNUSABLE, BOOT_RANGE_RESERVED},    {RECLAIM, BOOT_RANGE_ACPI_RECLAIM},
+        {NVS, BOOT_RANGE_ACPI_NVS},         {MMIO, BOOT_RANGE_MMIO},
+        {PERSISTENT, BOOT_RANGE_RESERVED},  {0x80000001, BOOT_RANGE_RESERVED},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -117,8 +130,8 @@ static void test_the_stricter_description_wins(void **state)
 
 static void test_holes_stay_holes(void **state)
 {
-    const struct memmap_desc descs[] = {desc(CONVENTIONAL, 0x100000000, 0x80000), desc(CONVENTIONAL, 0, 0x80000),
-                                        desc(MMIO, 0xfec00000, 1)};
+    const struct memmap_desc descs[] = {desc(CONVENTIONAL, 0x100000000, 0x80000),
+                                        desc(CONVENTIONAL, 0, 0x80000), desc(MMIO, 0xfec00000, 1)};
     (void)state;
     fill(descs, ARRAY_LEN(descs));
     assert_int_equal(map.count, 3);
@@ -128,7 +141,8 @@ static void test_holes_stay_holes(void **state)
 
 static void test_device_space_is_not_the_end_of_memory(void **state)
 {
-    const struct memmap_desc descs[] = {desc(CONVENTIONAL, 0, 16), desc(MMIO, BIT(40), 16), desc(RESERVED, BIT(41), 16)};
+    const struct memmap_desc descs[] = {desc(CONVENTIONAL, 0, 16), desc(MMIO, BIT(40), 16),
+                                        desc(RESERVED, BIT(41), 16)};
     (void)state;
     fill(descs, ARRAY_LEN(descs));
     assert_int_equal(memmap_memory_end(&map), 16 * PAGE_SIZE);
@@ -137,10 +151,10 @@ static void test_device_space_is_not_the_end_of_memory(void **state)
 static void test_nonsense_is_ignored_or_bounded(void **state)
 {
     const struct memmap_desc descs[] = {
-        desc(CONVENTIONAL, 0x1000, 0),           // empty
-        desc(CONVENTIONAL, BIT(52), 1),          // beyond any physical address
+        desc(CONVENTIONAL, 0x1000, 0),            // empty
+        desc(CONVENTIONAL, BIT(52), 1),           // beyond any physical address
         desc(MMIO, BIT(52) - 0x2000, UINT64_MAX), // longer than the address space
-        desc(CONVENTIONAL, 0x1800, 1),           // not on a page
+        desc(CONVENTIONAL, 0x1800, 1),            // not on a page
     };
     (void)state;
     fill(descs, ARRAY_LEN(descs));

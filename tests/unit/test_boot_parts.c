@@ -93,18 +93,21 @@ static void expect_hash(const void *data, size_t size, size_t step, const char *
 static void test_blake2b(void **state)
 {
     static const char blocks_hash[] = "49b3d01a1f21431d4a9b65e0450bb0444b7d1deb81131d650d9cbefcad7436a0"
-                "e51050445af39f3f1312dbe3e2d03601ba309d3bc3c46bc5bdc768feebe176fb";
+                                      "e51050445af39f3f1312dbe3e2d03601ba309d3bc3c46bc5bdc768feebe176fb";
     uint8_t blocks[384];
     (void)state;
     for (unsigned i = 0; i < sizeof(blocks); i++) {
         blocks[i] = (uint8_t)i;
     }
     // RFC 7693, appendix A; the others are from an independent implementation.
-    expect_hash("abc", 3, 3, "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1"
+    expect_hash("abc", 3, 3,
+                "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1"
                 "7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923");
-    expect_hash("", 0, 1, "786a02f742015903c6c6fd852552d272912f4740e15847618a86e217f71f5419"
+    expect_hash("", 0, 1,
+                "786a02f742015903c6c6fd852552d272912f4740e15847618a86e217f71f5419"
                 "d25e1031afee585313896444934eb04b903a685b1448b755d56f701afe9be2ce");
-    expect_hash(blocks, 128, 128, "2319e3789c47e2daa5fe807f61bec2a1a6537fa03f19ff32e87eecbfd64b7e0e"
+    expect_hash(blocks, 128, 128,
+                "2319e3789c47e2daa5fe807f61bec2a1a6537fa03f19ff32e87eecbfd64b7e0e"
                 "8ccff439ac333b040f19b0c4ddd11a61e24ac1fe0f10a039806c5dcc0da3d115");
     for (size_t step = 1; step <= sizeof(blocks); step += 13) {
         expect_hash(blocks, sizeof(blocks), step, blocks_hash);

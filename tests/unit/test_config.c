@@ -38,8 +38,9 @@ static void defaults(void **state)
 static void everything(void **state)
 {
     (void)state;
-    parse("# a node\n\n  hostname =  node-7 \r\nnetwork=static\naddress = 192.168.1.20\nnetmask = 255.255.255.0\n"
-          "gateway = 192.168.1.1\ndns = 9.9.9.9\nntp = pool.example.org\nipv6 = off\nconsole = com2\nlog_level = debug");
+    parse(
+        "# a node\n\n  hostname =  node-7 \r\nnetwork=static\naddress = 192.168.1.20\nnetmask = 255.255.255.0\n"
+        "gateway = 192.168.1.1\ndns = 9.9.9.9\nntp = pool.example.org\nipv6 = off\nconsole = com2\nlog_level = debug");
     assert_int_equal(complaints, 0);
     assert_string_equal(net.hostname, "node-7");
     assert_false(net.dhcp);
@@ -54,8 +55,17 @@ static void everything(void **state)
 static void bad_lines_are_named_and_ignored(void **state)
 {
     static const char *const bad[] = {
-        "hostname = -x", "hostname = a_b", "hostname =", "network = wifi", "address = 1.2.3", "address = 1.2.3.256",
-        "address = 1.2.3.4.5", "address = 1.2.3.4 x", "ipv6 = yes", "color = blue", "just words",
+        "hostname = -x",
+        "hostname = a_b",
+        "hostname =",
+        "network = wifi",
+        "address = 1.2.3",
+        "address = 1.2.3.256",
+        "address = 1.2.3.4.5",
+        "address = 1.2.3.4 x",
+        "ipv6 = yes",
+        "color = blue",
+        "just words",
         "ntp = 0123456789012345678901234567890123456789012345678901234567890123456789",
         "a-key-that-is-much-longer-than-any-that-there-is = 1",
     };

@@ -257,14 +257,10 @@ static void receives_through_the_rings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(set_keeps_what_it_has),
-        TEST(events_arrive_in_order),
-        TEST(a_full_ring_loses_nothing),
-        TEST(nothing_follows_detached),
-        TEST(commands_ring_the_doorbell),
-        LINK_TEST(sends_through_the_rings),
-        LINK_TEST(says_when_it_is_full),
-        LINK_TEST(receives_through_the_rings),
+        TEST(set_keeps_what_it_has),      TEST(events_arrive_in_order),
+        TEST(a_full_ring_loses_nothing),  TEST(nothing_follows_detached),
+        TEST(commands_ring_the_doorbell), LINK_TEST(sends_through_the_rings),
+        LINK_TEST(says_when_it_is_full),  LINK_TEST(receives_through_the_rings),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

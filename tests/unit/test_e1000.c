@@ -168,7 +168,8 @@ static void make_device(void)
     memcpy(nic.eeprom, "\x52\x54\x00\x12\x34\x56", 6);
     nic.pci.read = model_read;
     nic.pci.write = model_write;
-    fake_pci_describe(&nic.pci, (struct pci_address){0, 3, 0}, 0x8086, 0x100e, 0x020000, 0, BAR, BAR_SIZE, false);
+    fake_pci_describe(&nic.pci, (struct pci_address){0, 3, 0}, 0x8086, 0x100e, 0x020000, 0, BAR, BAR_SIZE,
+                      false);
     fake_pci_set(&nic.pci, 0x3c, 2, 0x010b);
     fake_pci_reset();
     fake_pci_add(&nic.pci);

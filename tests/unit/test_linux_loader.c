@@ -453,11 +453,11 @@ static void test_debian_kernel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_places_everything),        cmocka_unit_test(test_zero_page),
-        cmocka_unit_test(test_reset_vector),
-        cmocka_unit_test(test_high_memory_in_e820),      cmocka_unit_test(test_entry_state),
-        cmocka_unit_test(test_initrd_below_its_limit),   cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_read_error_while_copying), cmocka_unit_test(test_debian_kernel),
+        cmocka_unit_test(test_places_everything), cmocka_unit_test(test_zero_page),
+        cmocka_unit_test(test_reset_vector),      cmocka_unit_test(test_high_memory_in_e820),
+        cmocka_unit_test(test_entry_state),       cmocka_unit_test(test_initrd_below_its_limit),
+        cmocka_unit_test(test_refusals),          cmocka_unit_test(test_read_error_while_copying),
+        cmocka_unit_test(test_debian_kernel),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

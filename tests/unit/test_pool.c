@@ -41,10 +41,11 @@ static struct boot_range other(uint64_t base, uint64_t end, uint32_t type)
 static void takes_whole_chunks_of_ram_only(void **state)
 {
     const struct boot_range ranges[] = {
-        ram(0, 0xa0000),                              // below 1 MiB: never
-        ram(1 * MB, 7 * MB),                          // chunks 1, 2 (2..6 MiB)
-        other(7 * MB, 8 * MB, BOOT_RANGE_RUNTIME),    // spoils chunk 3
-        ram(8 * MB, 9 * MB), ram(9 * MB, 12 * MB),    // neighbours: chunks 4, 5
+        ram(0, 0xa0000),                           // below 1 MiB: never
+        ram(1 * MB, 7 * MB),                       // chunks 1, 2 (2..6 MiB)
+        other(7 * MB, 8 * MB, BOOT_RANGE_RUNTIME), // spoils chunk 3
+        ram(8 * MB, 9 * MB),
+        ram(9 * MB, 12 * MB),                         // neighbours: chunks 4, 5
         other(12 * MB, 14 * MB, BOOT_RANGE_MGMT),     //
         other(14 * MB, 16 * MB, BOOT_RANGE_ACPI_NVS), //
         ram(17 * MB, 20 * MB - 4096),                 // no whole chunk
@@ -103,11 +104,11 @@ static void free_refuses_what_was_not_taken(void **state)
 
     (void)state;
     assert_true(pool_alloc(&f.pool, 2, &base));
-    assert_false(pool_free(&f.pool, base, 3));         // the third chunk is free already
-    assert_false(pool_free(&f.pool, base + 4096, 1));  // misaligned
-    assert_false(pool_free(&f.pool, 10 * MB, 1));      // not of the pool
-    assert_false(pool_free(&f.pool, 14 * MB, 1));      // beyond
-    assert_false(pool_free(&f.pool, base, SIZE_MAX));  // overflow
+    assert_false(pool_free(&f.pool, base, 3));        // the third chunk is free already
+    assert_false(pool_free(&f.pool, base + 4096, 1)); // misaligned
+    assert_false(pool_free(&f.pool, 10 * MB, 1));     // not of the pool
+    assert_false(pool_free(&f.pool, 14 * MB, 1));     // beyond
+    assert_false(pool_free(&f.pool, base, SIZE_MAX)); // overflow
     assert_int_equal(f.pool.free_count, 3);
     assert_true(pool_free(&f.pool, base, 2));
     assert_false(pool_free(&f.pool, base, 2));

@@ -50,7 +50,8 @@ static void never_runs_backwards_on_a_slew(void **state)
         assert_true(now > last);
         last = now;
     }
-    assert_in_range(time_wall_get(&w, 201 * SECOND_NS), 1800000000000000ll + 200500000 - 2, 1800000000000000ll + 200500000);
+    assert_in_range(time_wall_get(&w, 201 * SECOND_NS), 1800000000000000ll + 200500000 - 2,
+                    1800000000000000ll + 200500000);
 }
 
 static void large_corrections_step(void **state)
@@ -75,7 +76,7 @@ static void reader_behind_the_writer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scales_without_overflow),      cmocka_unit_test(small_corrections_are_slewed),
+        cmocka_unit_test(scales_without_overflow),        cmocka_unit_test(small_corrections_are_slewed),
         cmocka_unit_test(never_runs_backwards_on_a_slew), cmocka_unit_test(large_corrections_step),
         cmocka_unit_test(reader_behind_the_writer),
     };

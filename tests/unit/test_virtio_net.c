@@ -255,8 +255,10 @@ static void make_device(void)
     dev.link = 1;
     dev.pci.read = model_read;
     dev.pci.write = model_write;
-    fake_pci_describe(&dev.pci, (struct pci_address){0, 2, 0}, 0x1af4, 0x1000, 0x020000, 4, BAR, BAR_SIZE, true);
-    fake_pci_describe(&dev.pci, (struct pci_address){0, 2, 0}, 0x1af4, 0x1000, 0x020000, 1, MSIX_BAR, 0x1000, false);
+    fake_pci_describe(&dev.pci, (struct pci_address){0, 2, 0}, 0x1af4, 0x1000, 0x020000, 4, BAR, BAR_SIZE,
+                      true);
+    fake_pci_describe(&dev.pci, (struct pci_address){0, 2, 0}, 0x1af4, 0x1000, 0x020000, 1, MSIX_BAR, 0x1000,
+                      false);
     fake_pci_set(&dev.pci, 6, 2, 0x10); // capabilities
     fake_pci_set(&dev.pci, 0x34, 1, 0x40);
     capability(0x40, 0x54, 1, COMMON, 56);
@@ -433,7 +435,7 @@ static void wild_lengths_and_ids_are_harmless(void **state)
     struct frame f;
 
     (void)state;
-    give_back(&dev.queue[0], 70000, 64 + HEADER);  // no such buffer
+    give_back(&dev.queue[0], 70000, 64 + HEADER); // no such buffer
     give_back(&dev.queue[0], 3, 0xffffffff);
     give_back(&dev.queue[0], 4, 5);
     driver->ops->service(driver);

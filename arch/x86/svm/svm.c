@@ -86,7 +86,7 @@ static void allow_msr(uint8_t *map, uint32_t msr, uint8_t rights)
 {
     uint32_t bit = msrpm_bit(msr);
 
-    map[bit / 8] &= (uint8_t)~((unsigned)rights << (bit % 8));
+    map[bit / 8] &= (uint8_t) ~((unsigned)rights << (bit % 8));
 }
 
 static void build_bitmaps(void)
@@ -197,8 +197,8 @@ static uint32_t svm_mode(struct vp *vp)
 {
     const struct vmcb *v = vmcb_of(vp);
 
-    return v->cpl | (uint32_t)(v->cr0 & CR0_PE ? VP_MODE_PE : 0) | (uint32_t)(v->cr0 & CR0_AM ? VP_MODE_AM : 0) |
-           (uint32_t)(v->efer & EFER_LMA ? VP_MODE_LMA : 0) |
+    return v->cpl | (uint32_t)(v->cr0 & CR0_PE ? VP_MODE_PE : 0) |
+           (uint32_t)(v->cr0 & CR0_AM ? VP_MODE_AM : 0) | (uint32_t)(v->efer & EFER_LMA ? VP_MODE_LMA : 0) |
            (uint32_t)(v->cs.attrib & BIT(9) ? VP_MODE_CS_L : 0) |
            (uint32_t)(v->cs.attrib & BIT(10) ? VP_MODE_CS_D : 0);
 }
@@ -244,7 +244,8 @@ static void requeue_event(struct vp *vp, struct vmcb *v)
     unsigned vector = (unsigned)info & 0xff;
 
     vp->exit.vectoring = (info & SVM_EVENT_VALID) != 0;
-    if (!vp->exit.vectoring || type == EVENT_SW_INT || (type == EVENT_EXCEPTION && (vector == 3 || vector == 4))) {
+    if (!vp->exit.vectoring || type == EVENT_SW_INT ||
+        (type == EVENT_EXCEPTION && (vector == 3 || vector == 4))) {
         return;
     }
     v->event_inj = info;

@@ -30,8 +30,8 @@ struct vmcb {
     uint8_t tlb_control;
     uint8_t reserved1[3];
     uint8_t v_tpr;
-    uint8_t v_irq; // bit 0 V_IRQ, bit 1 VGIF
-    uint8_t v_prio; // bits 3:0 priority, bit 4 V_IGN_TPR
+    uint8_t v_irq;     // bit 0 V_IRQ, bit 1 VGIF
+    uint8_t v_prio;    // bits 3:0 priority, bit 4 V_IGN_TPR
     uint8_t v_masking; // bit 0 V_INTR_MASKING
     uint8_t v_vector;
     uint8_t reserved2[3];

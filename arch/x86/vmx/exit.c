@@ -173,11 +173,11 @@ static void fill_unknown(struct vp *vp)
 
 #define UNKNOWN_ROW                                                                                          \
     {                                                                                                        \
-        fill_unknown, EXIT_UNKNOWN                                                       \
+        fill_unknown, EXIT_UNKNOWN                                                                           \
     }
 #define VIRT_INSN_ROW                                                                                        \
     {                                                                                                        \
-        NULL, EXIT_VIRT_INSN                                                                               \
+        NULL, EXIT_VIRT_INSN                                                                                 \
     }
 
 // By basic exit reason (SDM 3D appendix "VMX Basic Exit Reasons").
@@ -235,7 +235,7 @@ static const struct exit_row rows[] = {
     [50] = VIRT_INSN_ROW, // INVEPT
     [51] = UNKNOWN_ROW,
     [52] = {fill_nothing, EXIT_INTERRUPT}, // preemption timer: see init_preemption_timer()
-    [53] = VIRT_INSN_ROW, // INVVPID
+    [53] = VIRT_INSN_ROW,                  // INVVPID
     [54] = {NULL, EXIT_WBINVD},
     [55] = {NULL, EXIT_XSETBV},
     [56] = {fill_apic_write, EXIT_APIC_WRITE},

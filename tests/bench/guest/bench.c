@@ -165,7 +165,7 @@ static void spin(void)
     memcpy((void *)SPIN_PAGE, spin_code, (size_t)(spin_code_end - spin_code));
     wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_X2APIC);
     wrmsr(0x80f, 0x1ff);
-    wrmsr(0x830, 0xc4500);                       // INIT to all but self
+    wrmsr(0x830, 0xc4500);                     // INIT to all but self
     wrmsr(0x830, 0xc4600 | (SPIN_PAGE >> 12)); // SIPI
     put("spinning\n");
     for (;;) {

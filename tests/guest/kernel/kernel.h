@@ -9,11 +9,11 @@
 #define ARGS ((volatile struct guest_args *)GUEST_ARGS_GPA)
 
 // A failed check reports its line and ends the test.
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fail(__LINE__);                                                                        \
-        }                                                                                          \
+#define CHECK(cond)                                                                                          \
+    do {                                                                                                     \
+        if (!(cond)) {                                                                                       \
+            fail(__LINE__);                                                                                  \
+        }                                                                                                    \
     } while (0)
 void fail(unsigned line) __attribute__((noreturn));
 void say(const char *text);
@@ -25,17 +25,17 @@ struct frame { // as pushed by start.S
 
 // Runs the statements and yields the vector of the exception they raise, or -1. The exception's error code and
 // CR2 are in caught_error and caught_cr2.
-#define CATCH(...)                                                                                 \
-    ({                                                                                             \
-        int caught_ = -1;                                                                          \
-        if (__builtin_setjmp(catch_buf) == 0) {                                                    \
-            catch_armed = true;                                                                    \
-            __VA_ARGS__;                                                                           \
-        } else {                                                                                   \
-            caught_ = caught_vector;                                                               \
-        }                                                                                          \
-        catch_armed = false;                                                                       \
-        caught_;                                                                                   \
+#define CATCH(...)                                                                                           \
+    ({                                                                                                       \
+        int caught_ = -1;                                                                                    \
+        if (__builtin_setjmp(catch_buf) == 0) {                                                              \
+            catch_armed = true;                                                                              \
+            __VA_ARGS__;                                                                                     \
+        } else {                                                                                             \
+            caught_ = caught_vector;                                                                         \
+        }                                                                                                    \
+        catch_armed = false;                                                                                 \
+        caught_;                                                                                             \
     })
 extern void *catch_buf[5];
 extern volatile bool catch_armed;

@@ -21,15 +21,15 @@ static void guest_cpuid(void)
 {
     struct cpuid_regs r = cpuid(1, 0);
 
-    CHECK((r.ecx & BIT(31)) != 0);  // hypervisor present
-    CHECK((r.ecx & BIT(21)) != 0);  // x2APIC
-    CHECK((r.ecx & BIT(24)) != 0);  // TSC deadline
-    CHECK((r.ecx & BIT(5)) == 0);   // VMX hidden
-    CHECK((r.ebx >> 24) == 0);      // initial APIC id
+    CHECK((r.ecx & BIT(31)) != 0); // hypervisor present
+    CHECK((r.ecx & BIT(21)) != 0); // x2APIC
+    CHECK((r.ecx & BIT(24)) != 0); // TSC deadline
+    CHECK((r.ecx & BIT(5)) == 0);  // VMX hidden
+    CHECK((r.ebx >> 24) == 0);     // initial APIC id
     r = cpuid(0x40000000, 0);
     CHECK(r.eax >= 0x40000006);
     CHECK(r.ebx == 0x7263694d && r.ecx == 0x666f736f && r.edx == 0x76482074);
-    CHECK(cpuid(0x40000001, 0).eax == 0x31237648); // "Hv#1"
+    CHECK(cpuid(0x40000001, 0).eax == 0x31237648);   // "Hv#1"
     CHECK((cpuid(0x80000001, 0).ecx & BIT(2)) == 0); // SVM hidden
     CHECK((cpuid(0x80000007, 0).edx & BIT(8)) != 0); // invariant TSC
 }
@@ -169,8 +169,8 @@ static void guest_apic_timer(void)
     wrmsr(0x832, 0x40040); // TSC deadline
     wrmsr(MSR_TSC_DEADLINE, rdtsc() + ARGS->tsc_hz / 1000);
     wait_tick(1);
-    wrmsr(0x832, 0x40);    // one shot
-    wrmsr(0x83e, 0xb);     // divide by 1
+    wrmsr(0x832, 0x40); // one shot
+    wrmsr(0x83e, 0xb);  // divide by 1
     wrmsr(0x838, 100000);
     wait_tick(2);
     wrmsr(0x832, 0x20040); // periodic
@@ -236,13 +236,13 @@ static void guest_unmapped(void)
 // --- figures: ticks an operation, averaged over BENCH_N; names as in build/bench.json ---
 
 #define BENCH_N 1000u
-#define BENCH(name, ...)                                                                           \
-    do {                                                                                           \
-        uint64_t start_ = rdtsc();                                                                 \
-        for (unsigned i_ = 0; i_ < BENCH_N; i_++) {                                                \
-            __VA_ARGS__;                                                                           \
-        }                                                                                          \
-        report(name, (rdtsc() - start_) / BENCH_N);                                                \
+#define BENCH(name, ...)                                                                                     \
+    do {                                                                                                     \
+        uint64_t start_ = rdtsc();                                                                           \
+        for (unsigned i_ = 0; i_ < BENCH_N; i_++) {                                                          \
+            __VA_ARGS__;                                                                                     \
+        }                                                                                                    \
+        report(name, (rdtsc() - start_) / BENCH_N);                                                          \
     } while (0)
 
 static void guest_bench(void)

@@ -140,7 +140,8 @@ static bool create_vps(struct guest *g)
             return false;
         }
         g->vp[i].regs = page;
-        if (!must(hvif_map_state_page(g->partition, i, HV_STATE_PAGE_INTERCEPT_MESSAGE, &page), "message page")) {
+        if (!must(hvif_map_state_page(g->partition, i, HV_STATE_PAGE_INTERCEPT_MESSAGE, &page),
+                  "message page")) {
             return false;
         }
         g->vp[i].msg = page;
@@ -175,7 +176,8 @@ static bool tear_down(struct guest *g)
         return false;
     }
     g->hv_pages = DEPOSIT_PAGES - balance.available;
-    if (!must(hvif_withdraw(g->partition, pages, DEPOSIT_PAGES, &done), "withdraw") || done != DEPOSIT_PAGES) {
+    if (!must(hvif_withdraw(g->partition, pages, DEPOSIT_PAGES, &done), "withdraw") ||
+        done != DEPOSIT_PAGES) {
         put("root: pages lost\n");
         return false;
     }
@@ -252,7 +254,8 @@ static uint32_t serve_io(struct guest *g, const struct hv_io_intercept *io, stru
 }
 
 // Device memory: eight bytes of storage. The micro-guest uses plain moves only, always with RAX.
-static uint32_t serve_memory(struct guest *g, const struct hv_memory_intercept *m, struct hv_register_page *regs)
+static uint32_t serve_memory(struct guest *g, const struct hv_memory_intercept *m,
+                             struct hv_register_page *regs)
 {
     if (m->hdr.access == 1) {
         g->device[m->gpa >> 3 & 7] = regs->gpr[0];

@@ -7,7 +7,8 @@ static bool after_level_interrupt(struct guest *g)
     return g->eois == 1;
 }
 
-#define TEST(name_, vps_, ends_, after_) {.name = #name_, .vps = (vps_), .ends_with = (ends_), .after = (after_)},
+#define TEST(name_, vps_, ends_, after_)                                                                     \
+    {.name = #name_, .vps = (vps_), .ends_with = (ends_), .after = (after_)},
 const struct root_test root_tests[] = {
 #include "tests/guest/tests.def"
     {.name = NULL},
