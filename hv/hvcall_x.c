@@ -82,8 +82,7 @@ hv_status_t hvcall_x_console_write(struct hvcall *c)
     if ((in->flags & HV_X_CONSOLE_LOG) != 0) {
         log_line((enum log_level)MIN(in->flags >> 8, (uint32_t)LOG_DEBUG), text, in->length);
     } else {
-        out->length = (uint32_t)console_shell_write(text, in->length,
-                                                    (in->flags & HV_X_CONSOLE_NO_WAIT) == 0);
+        out->length = (uint32_t)console_shell_write(text, in->length);
     }
     return HV_STATUS_SUCCESS;
 }

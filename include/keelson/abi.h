@@ -402,12 +402,13 @@ struct hv_x_map_interrupt_out { // MSI only
 };
 // A level input is masked when it is delivered and unmasked at the root VP's EOI of the vector.
 
+// Both answer with such a header: how many bytes were taken, or follow. A write takes what fits into the UART's
+// queue now; a line of the log is taken in any case.
 struct hv_x_console_in { // HvCallXConsoleWrite: bytes follow; HvCallXConsoleRead: none follow
     uint32_t length;
     uint32_t flags; // write: HV_X_CONSOLE_LOG | level << 8 for one line of the log (no newline)
-};                  // Both answer with such a header: how many bytes were taken, or follow.
+};
 #define HV_X_CONSOLE_LOG 1u
-#define HV_X_CONSOLE_NO_WAIT 2u // write: take only what fits into the queue of the UART now
 #define HV_X_CONSOLE_MAX 2048u
 struct hv_x_log_in {   // HvCallXReadLog
     uint64_t sequence; // first byte wanted
