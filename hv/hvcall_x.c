@@ -7,8 +7,8 @@
 #include "hv/frames.h"
 #include "hv/hvcall.h"
 #include "hv/interrupt.h"
-#include "hv/root.h"
 #include "hv/sched.h"
+#include "hv/watchdog.h"
 
 static hv_status_t find_child_vp(struct partition *caller, uint64_t partition, uint32_t index, struct vp **vp)
 {
@@ -141,7 +141,11 @@ hv_status_t hvcall_x_system_control(struct hvcall *c)
         log_level = (enum log_level)in->value;
         return HV_STATUS_SUCCESS;
     case HV_X_WATCHDOG:
-        root_watchdog_set(c->vp->index, in->value);
+        if (in->value > WATCHDOG_MAX_S) {
+            return HV_STATUS_INVALID_PARAMETER;
+        }
+        watchdog_set(c->vp, in->value);
+        sched_watchdog();
         return HV_STATUS_SUCCESS;
     case HV_X_DUMP:
         return dump_vp(in->value);

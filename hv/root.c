@@ -294,25 +294,3 @@ void root_create(const struct boot_info *info)
         start_vp(i, &arena, cr3, boot, info->mgmt_entry);
     }
 }
-
-// --- watchdog ---
-
-static struct {
-    uint64_t deadline, period; // host TSC; deadline 0: off
-} watchdog[ROOT_VPS];
-
-void root_watchdog_set(uint32_t vp_index, uint32_t seconds)
-{
-    if (vp_index < ROOT_VPS) {
-        watchdog[vp_index].deadline = seconds == 0 ? 0 : host_tsc() + seconds * host_tsc_hz;
-    }
-}
-
-void root_watchdog_check(uint64_t now)
-{
-    for (uint32_t i = 0; i < ROOT_VPS; i++) {
-        if (watchdog[i].deadline != 0 && now > watchdog[i].deadline) {
-            panic("management partition VP %u does not answer", i);
-        }
-    }
-}

@@ -7,6 +7,7 @@
 #include "hv/context.h"
 #include "hv/cpu.h"
 #include "hv/exit.h"
+#include "hv/watchdog.h"
 
 struct sched_cpu {
     spinlock_t lock;
@@ -15,6 +16,7 @@ struct sched_cpu {
     struct vp *current;    // [lock]
     uint64_t min_vruntime;
     uint64_t slice_end;
+    uint64_t watchdog;      // host TSC at which this processor looks at the watchdogs
     struct timer_heap heap; // [lock] VPs of this processor that do not run and have a timer
     struct vp
         *handoff; // written by the owner processor, cleared [lock] by sched_forget(); see sched_handoff()
@@ -41,6 +43,7 @@ void sched_init_cpu(uint32_t index)
 {
     cpus[index].sched = &scheds[index];
     cpus[index].armed_deadline = ~0ull;
+    scheds[index].watchdog = ~0ull;
     slice_ticks = host_tsc_hz / 250;       // 4 ms
     wake_bonus_ticks = host_tsc_hz / 1000; // a sleeper may be 1 ms ahead of the others
     preempt_ticks = host_tsc_hz / 4000;    // and preempts from 250 us on
@@ -174,6 +177,7 @@ static void arm_next(struct cpu *c)
     struct vp *top = s->heap.top; // a racing removal only makes the timer fire for nothing
     uint64_t d = top == NULL ? ~0ull : top->next_deadline;
 
+    d = MIN(d, s->watchdog);
     if (c->current != NULL) {
         d = MIN(d, c->current->next_deadline);
         if (has_queued(s)) {
@@ -181,6 +185,14 @@ static void arm_next(struct cpu *c)
         }
     }
     arm(c, d);
+}
+
+void sched_watchdog(void)
+{
+    struct cpu *c = this_cpu();
+
+    c->sched->watchdog = watchdog_check(c->index, host_tsc());
+    arm_next(c);
 }
 
 static void tell_processor(uint32_t cpu, enum wake_effect effect)
@@ -339,6 +351,9 @@ static void timers_expire(struct cpu *c)
     uint64_t now = host_tsc();
 
     __atomic_store_n(&s->timer_fired, false, __ATOMIC_RELAXED);
+    if (now >= s->watchdog) {
+        s->watchdog = watchdog_check(c->index, now);
+    }
     for (struct vp *vp = claim_expired(s, now); vp != NULL; vp = claim_expired(s, now)) {
         vp_timers_expire(vp, now); // posts interrupts
         unclaim(s, vp);

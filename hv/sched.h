@@ -25,6 +25,7 @@ void sched_handoff(struct vp *vp);
 void sched_forget(struct vp *vp);
 void sched_resched(void);     // this processor: choose again after the current exit
 void sched_timer_check(void); // this processor: something may have expired
+void sched_watchdog(void);    // this processor: a watchdog was set
 
 // --- hv/timer.c: timers of VPs that are not running, one heap a processor ---
 struct timer_heap {
