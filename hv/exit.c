@@ -335,9 +335,11 @@ static enum vp_action exit_exception(struct vp *vp)
 
 enum vp_action vp_crash(struct vp *vp, uint32_t message_type, uint64_t parameter)
 {
-    LOGW("partition %u VP %u stopped: %s (raw %#x, qualification %#llx)", vp->partition->index, vp->index,
-         exit_reason_names[vp->exit.reason], vp->exit.raw, (unsigned long long)vp->exit.qual[0]);
-    virt->dump(vp);
+    if (vp->partition->is_root || log_limit_take(&vp->partition->log_limit, vp->partition->index)) {
+        LOGW("partition %u VP %u stopped: %s (raw %#x, qualification %#llx)", vp->partition->index, vp->index,
+             exit_reason_names[vp->exit.reason], vp->exit.raw, (unsigned long long)vp->exit.qual[0]);
+        virt->dump(vp);
+    }
     if (vp->partition->is_root) {
         panic("management partition VP %u: %s", vp->index, exit_reason_names[vp->exit.reason]);
     }

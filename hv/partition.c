@@ -169,6 +169,7 @@ hv_status_t partition_delete(struct partition *p)
         return HV_STATUS_OPERATION_DENIED;
     }
     unlink_child(p);
+    log_limit_end(&p->log_limit, p->index);
     table[p->index] = NULL;
     partition_page_free(p->parent, p);
     return HV_STATUS_SUCCESS;

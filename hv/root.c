@@ -96,7 +96,7 @@ bool root_map_device(struct vp *vp, gpa_t page)
                      HV_MAP_READ | HV_MAP_WRITE | HV_MAP_NOT_CACHED) == HV_STATUS_SUCCESS;
     }
     hv_unlock();
-    if (!ok) {
+    if (!ok && log_limit_take(&root_partition->log_limit, root_partition->index)) {
         LOGW("root partition refused at %#llx", (unsigned long long)page.v);
     }
     return ok;

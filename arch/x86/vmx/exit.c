@@ -249,7 +249,6 @@ void vmx_entry_failed(struct vp *vp)
 {
     uint32_t error = (uint32_t)vmread(VMCS_INSTRUCTION_ERROR);
 
-    LOGE("VM entry of partition %u VP %u: VM-instruction error %u", vp->partition->index, vp->index, error);
     vp->vmx.launched = false;
     vp->exit = (struct vp_exit){.reason = EXIT_INVALID_STATE, .raw = (uint32_t)REASON_FAILED_ENTRY | error};
 }
