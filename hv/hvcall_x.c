@@ -156,7 +156,7 @@ hv_status_t hvcall_x_system_control(struct hvcall *c)
 
 static uint64_t state_of(const struct vp *vp)
 {
-    uint32_t b = __atomic_load_n(&vp->block, __ATOMIC_RELAXED);
+    uint32_t b = __atomic_load_n(&vp->block, __ATOMIC_RELAXED) & ~(uint32_t)VP_BLOCK_CAPPED;
 
     return b & (VP_BLOCK_EXPLICIT | VP_BLOCK_PARTITION) ? 2
            : b & VP_BLOCK_INTERCEPT                     ? 3

@@ -2,9 +2,10 @@
 // The scheduler: which VP runs on which processor, and when.
 //
 // Two classes on each processor. The data plane of the management partition (priority 0) runs whenever it
-// can. Everything else shares fairly by weight: the runnable VP with the least virtual runtime runs for
-// a slice, and a VP that wakes preempts when it is far enough behind. The control plane is in the fair
-// class with a large weight, so that it answers at once and yet cannot starve guests.
+// can. Everything else shares fairly by weight (hv/runqueue.c): the runnable VP with the least virtual runtime
+// runs for a slice, and a VP that wakes preempts when it is far enough behind. The control plane is in the fair
+// class with a large weight, so that it answers at once and yet cannot starve guests. Reservations go before
+// weights, caps bound both (hv/share.h). VPs of guests move between processors (hv/balance.c).
 // A VP is in a run queue (queued), current on a processor (running), or blocked; vp->block decides.
 #ifndef HV_SCHED_H
 #define HV_SCHED_H
@@ -15,7 +16,8 @@ void sched_init_cpu(uint32_t index);
 // Never returns: picks, enters, handles exits, idles.
 void sched_loop(void) __attribute__((noreturn));
 
-void sched_place(struct vp *vp); // choose a home processor for a new VP
+void sched_place(struct vp *vp);  // choose a home processor for a new VP
+void sched_update(struct vp *vp); // its partition's cap or reservation has changed
 // block has become 0: queue it, preempt, kick; any processor. may_move: an idle processor may take it.
 void sched_wake(struct vp *vp, bool may_move);
 // block has become 0 and the current VP is about to block: let vp run right after it if it is this processor's

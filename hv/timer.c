@@ -7,6 +7,7 @@
 #include "arch/x86/vlapic.h"
 #include "hv/cpu.h"
 #include "hv/sched.h"
+#include "hv/share.h"
 
 static struct vp *meld(struct vp *a, struct vp *b)
 {
@@ -105,6 +106,7 @@ static uint64_t earliest(const struct vp *vp)
     d = MIN(d, vp->stimer[1].deadline_tsc - 1);
     d = MIN(d, vp->stimer[2].deadline_tsc - 1);
     d = MIN(d, vp->stimer[3].deadline_tsc - 1);
+    d = MIN(d, vp->share.wake - 1);
     return d == ~0ull ? d : d + 1;
 }
 
@@ -124,5 +126,6 @@ void vp_timers_expire(struct vp *vp, uint64_t now)
     uint64_t a = vlapic_timer_expire(vp, now);
     uint64_t b = stimer_expire(vp, now);
 
-    vp->next_deadline = MIN(a, b);
+    share_expire(vp, now);
+    vp->next_deadline = MIN(MIN(a, b), vp->share.wake == 0 ? ~0ull : vp->share.wake);
 }

@@ -10,6 +10,7 @@
 #include "hv/exit.h"
 #include "hv/gpa.h"
 #include "hv/sched.h"
+#include "hv/share.h"
 
 _Static_assert(sizeof(struct vp) <= PAGE_SIZE, "a VP is one page");
 
@@ -84,7 +85,7 @@ hv_status_t vp_create(struct partition *p, uint32_t index)
     if (index >= HV_MAX_VPS_PER_PARTITION || p->vps[index] != NULL) {
         return HV_STATUS_INVALID_VP_INDEX;
     }
-    if (fpu_pages() > 1) {
+    if (fpu_pages() > 1 || !share_fits(p, p->vp_count + 1, p->cpu_reserve)) {
         return HV_STATUS_NO_RESOURCES;
     }
     vp = partition_page_alloc(p);
@@ -104,6 +105,7 @@ hv_status_t vp_create(struct partition *p, uint32_t index)
     sched_place(vp);
     __atomic_store_n(&p->vps[index], vp, __ATOMIC_RELEASE);
     p->vp_count++;
+    share_assign();
     return HV_STATUS_SUCCESS;
 }
 

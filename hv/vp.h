@@ -22,6 +22,7 @@ enum vp_block {
     VP_BLOCK_XWAIT = 1 << 5,     // root: in HvCallXInterceptWait
     VP_BLOCK_DEAD = 1 << 6,      // being deleted, or stopped for good
     VP_BLOCK_ACCESS = 1 << 7,    // somebody works on its registers
+    VP_BLOCK_CAPPED = 1 << 8,    // it has used its cap: ends with its period (hv/share.h)
 };
 
 // Requests that the owner processor serves before the next entry.
@@ -52,6 +53,15 @@ struct vlapic {                       // registers live in vp->apic_page (layout
     uint64_t eoi_exit[4];             // APICv: EOI-exit bitmap that the hardware has now
     uint32_t errors;                  // ESR bits gathered since the guest last wrote ESR
     uint8_t hw_mode;                  // APICv: mode that the back end was told, 0xff none yet
+};
+
+struct share_account {               // hv/share.h; ticks and host TSC
+    uint64_t cap, reserve;           // (a) a period; cap 0: the VP has neither
+    uint64_t cap_used, cap_end;      // (o) in the cap's period, and its end
+    uint64_t reserve_used, deadline; // (o) the same for the reservation
+    uint64_t wake;                   // (o) when time has to look at it while it does not run; 0: never
+    uint32_t home;                   // (a) processor where its reservation is kept free
+    bool slept;                      // [queue lock] it was blocked since it was last queued
 };
 
 // Where the last instruction was fetched, with the page-table entries that led there: the next exit in the same
@@ -137,14 +147,16 @@ struct vp {
 
     // scheduler (hv/sched.c)
     struct vp *run_next;
-    uint32_t cpu;     // (a) processor that owns it
-    bool queued;      // in a run queue [queue lock]
-    bool running;     // current on vp->cpu [queue lock]
-    bool wait_sipi;   // (o) in the wait-for-SIPI state
-    bool halted;      // (o) in HLT: leaves it only for something deliverable
-    bool waiting;     // (o) in HvCallXInterceptWait: its result is still to be written
-    uint8_t priority; // 0 data plane, 1 control plane, 2 guests
+    uint32_t cpu;      // (a) processor that owns it
+    bool queued;       // in a run queue [queue lock]
+    bool running;      // current on vp->cpu [queue lock]
+    bool wait_sipi;    // (o) in the wait-for-SIPI state
+    bool halted;       // (o) in HLT: leaves it only for something deliverable
+    bool waiting;      // (o) in HvCallXInterceptWait: its result is still to be written
+    uint8_t priority;  // 0 data plane, 1 control plane, 2 guests
+    uint8_t run_class; // while queued: in which queue [queue lock]
     uint64_t vruntime, run_start, run_tsc;
+    struct share_account share;
     struct vp *heap_child, *heap_next, *heap_prev; // timer heap of vp->cpu, while not running
     bool in_heap;
     bool check_interrupts; // (o) look for a deliverable interrupt before the next entry
