@@ -208,6 +208,12 @@ static enum vp_action exit_nothing(struct vp *vp)
     return VP_RESUME;
 }
 
+static enum vp_action exit_window(struct vp *vp)
+{
+    vp->check_interrupts = true;
+    return VP_RESUME;
+}
+
 static enum vp_action exit_advance(struct vp *vp)
 {
     vp->exit.insn_len = (uint8_t)vp_insn_len(vp, 2);
@@ -367,39 +373,34 @@ static enum vp_action exit_unknown(struct vp *vp)
 
 // --- the table ---
 
-struct exit_row {
-    enum vp_action (*handler)(struct vp *vp);
-    bool recheck; // look for a deliverable interrupt before the next entry; the local APIC asks by itself
-};
-
-static const struct exit_row rows[EXIT_REASON_COUNT] = {
-    [EXIT_INTERRUPT] = {exit_interrupt, false},
-    [EXIT_NMI] = {exit_nothing, false},
-    [EXIT_INTR_WINDOW] = {exit_nothing, true},
-    [EXIT_NMI_WINDOW] = {exit_nothing, true},
-    [EXIT_CPUID] = {exit_cpuid, false},
-    [EXIT_HYPERCALL] = {exit_hypercall, false},
-    [EXIT_RDMSR] = {exit_rdmsr, false},
-    [EXIT_WRMSR] = {exit_wrmsr, false},
-    [EXIT_IO] = {exit_io, false},
-    [EXIT_HLT] = {exit_hlt, true},
-    [EXIT_GPA_FAULT] = {exit_gpa_fault, false},
-    [EXIT_CR_ACCESS] = {exit_cr_access, false},
-    [EXIT_EXCEPTION] = {exit_exception, false},
-    [EXIT_APIC_ACCESS] = {vlapic_exit_mmio, false},
-    [EXIT_APIC_WRITE] = {vlapic_exit_write, false},
-    [EXIT_APIC_EOI] = {vlapic_exit_eoi, false},
-    [EXIT_XSETBV] = {exit_xsetbv, false},
-    [EXIT_PAUSE] = {exit_pause, false},
-    [EXIT_WBINVD] = {exit_advance, false},
-    [EXIT_MONITOR] = {exit_ud, false},
-    [EXIT_VIRT_INSN] = {exit_ud, false},
-    [EXIT_TASK_SWITCH] = {exit_unknown, false},
-    [EXIT_TRIPLE_FAULT] = {exit_triple_fault, false},
-    [EXIT_INIT] = {exit_nothing, false},
-    [EXIT_RDPMC] = {exit_gp, false},
-    [EXIT_INVALID_STATE] = {exit_invalid_state, false},
-    [EXIT_UNKNOWN] = {exit_unknown, false},
+static enum vp_action (*const handlers[EXIT_REASON_COUNT])(struct vp *vp) = {
+    [EXIT_INTERRUPT] = exit_interrupt,
+    [EXIT_NMI] = exit_nothing,
+    [EXIT_INTR_WINDOW] = exit_window,
+    [EXIT_NMI_WINDOW] = exit_window,
+    [EXIT_CPUID] = exit_cpuid,
+    [EXIT_HYPERCALL] = exit_hypercall,
+    [EXIT_RDMSR] = exit_rdmsr,
+    [EXIT_WRMSR] = exit_wrmsr,
+    [EXIT_IO] = exit_io,
+    [EXIT_HLT] = exit_hlt,
+    [EXIT_GPA_FAULT] = exit_gpa_fault,
+    [EXIT_CR_ACCESS] = exit_cr_access,
+    [EXIT_EXCEPTION] = exit_exception,
+    [EXIT_APIC_ACCESS] = vlapic_exit_mmio,
+    [EXIT_APIC_WRITE] = vlapic_exit_write,
+    [EXIT_APIC_EOI] = vlapic_exit_eoi,
+    [EXIT_XSETBV] = exit_xsetbv,
+    [EXIT_PAUSE] = exit_pause,
+    [EXIT_WBINVD] = exit_advance,
+    [EXIT_MONITOR] = exit_ud,
+    [EXIT_VIRT_INSN] = exit_ud,
+    [EXIT_TASK_SWITCH] = exit_unknown,
+    [EXIT_TRIPLE_FAULT] = exit_triple_fault,
+    [EXIT_INIT] = exit_nothing,
+    [EXIT_RDPMC] = exit_gp,
+    [EXIT_INVALID_STATE] = exit_invalid_state,
+    [EXIT_UNKNOWN] = exit_unknown,
 };
 
 #define NAME(reason, name) [reason] = name,
@@ -410,14 +411,11 @@ _Static_assert(HV_CTR_EXIT0 + EXIT_REASON_COUNT <= HV_CTR_COUNT, "exit counters 
 
 static inline void dispatch(struct vp *vp)
 {
-    const struct exit_row *row = &rows[vp->exit.reason];
+    uint32_t reason = vp->exit.reason;
 
-    vp->exits[vp->exit.reason]++;
-    if (row->handler(vp) == VP_ADVANCE) {
+    vp->exits[reason]++;
+    if (handlers[reason](vp) == VP_ADVANCE) {
         virt->advance_rip(vp, vp->exit.insn_len);
-    }
-    if (row->recheck) {
-        vp->check_interrupts = true;
     }
 }
 

@@ -18,5 +18,8 @@ struct vp *intercept_next(struct partition *parent);
 // Blocks a root VP until an intercept or interrupt; false if there is something already.
 bool intercept_block(struct vp *waiter);
 void intercept_forget(struct vp *vp); // the VP goes away
+// HvCallXInterceptWait, its parameters as in registers: RDX partition to complete (0: none), R8 vp | flags << 32. The
+// cookie of the next VP with a message, or 0, goes to the caller's RDX. Under the hypervisor lock (hv/hvcall_x.c).
+hv_status_t intercept_wait(struct vp *caller, uint64_t partition, uint64_t vp_and_flags);
 
 #endif

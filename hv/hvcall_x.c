@@ -34,17 +34,14 @@ static bool wait_here(struct vp *caller)
     return true;
 }
 
-// Input as registers: RDX partition to complete (0: none), R8 vp | flags << 32.
-hv_status_t hvcall_x_intercept_wait(struct hvcall *c)
+hv_status_t intercept_wait(struct vp *caller, uint64_t partition, uint64_t vp_and_flags)
 {
-    const uint64_t *in = c->in;
-    uint32_t flags = (uint32_t)(in[1] >> 32);
-    struct vp *caller = c->vp;
+    uint32_t flags = (uint32_t)(vp_and_flags >> 32);
     struct vp *done = NULL, *next;
     bool runnable = false, waits;
 
-    if (in[0] != HV_PARTITION_ID_INVALID) {
-        hv_status_t status = find_child_vp(caller->partition, in[0], (uint32_t)in[1], &done);
+    if (partition != HV_PARTITION_ID_INVALID) {
+        hv_status_t status = find_child_vp(caller->partition, partition, (uint32_t)vp_and_flags, &done);
 
         if (status != HV_STATUS_SUCCESS) {
             return status;
@@ -62,6 +59,13 @@ hv_status_t hvcall_x_intercept_wait(struct hvcall *c)
         sched_wake(done, false);
     }
     return HV_STATUS_SUCCESS;
+}
+
+hv_status_t hvcall_x_intercept_wait(struct hvcall *c)
+{
+    const uint64_t *in = c->in;
+
+    return intercept_wait(c->vp, in[0], in[1]);
 }
 
 hv_status_t hvcall_x_map_interrupt(struct hvcall *c)

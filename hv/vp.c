@@ -189,13 +189,6 @@ void vp_kick(struct vp *vp)
     }
 }
 
-bool vp_clear_block(struct vp *vp, uint32_t bits)
-{
-    uint32_t before = __atomic_fetch_and(&vp->block, ~bits, __ATOMIC_SEQ_CST);
-
-    return before != 0 && (before & ~bits) == 0;
-}
-
 void vp_unblock(struct vp *vp, uint32_t bits)
 {
     if (vp_clear_block(vp, bits)) {

@@ -210,7 +210,12 @@ void vp_init_state(struct vp *vp, bool from_sipi); // INIT, or INIT followed by 
 void vp_kick(struct vp *vp);                       // make its processor look at requests and block bits
 void vp_request(struct vp *vp, uint32_t requests); // set request bits, unblock HLT as needed, kick
 void vp_unblock(struct vp *vp, uint32_t bits);
-bool vp_clear_block(struct vp *vp, uint32_t bits); // true: it can run now, and the caller wakes it
+static inline bool vp_clear_block(struct vp *vp, uint32_t bits) // true: it can run now, and the caller wakes it
+{
+    uint32_t before = __atomic_fetch_and(&vp->block, ~bits, __ATOMIC_SEQ_CST);
+
+    return before != 0 && (before & ~bits) == 0;
+}
 void vp_post_interrupt(struct vp *vp, uint8_t vector, bool level);
 
 // --- guest memory, by the VP's or partition's second-level tables; bounded copies of at most a page ---

@@ -10,6 +10,7 @@
 #define SEGMENT_TR 7
 #define RIGHTS_MASK 0xf0ffu
 #define RIGHTS_PRESENT BIT(7)
+#define RIGHTS_UNUSABLE_TO_PRESENT 9 // bits between them: what is unusable is not present
 #define RIGHTS_BUSY BIT(1)
 #define RFLAGS_VALID 0x3f7fd7ull
 #define CR3_PDPT_MASK 0xffffffe0ull
@@ -85,10 +86,7 @@ static void get_segment(unsigned n, struct hv_segment *s)
     s->selector = (uint16_t)vmread(VMCS_GUEST_ES_SELECTOR + 2 * n);
     s->limit = (uint32_t)vmread(VMCS_GUEST_ES_LIMIT + 2 * n);
     s->base = vmread(VMCS_GUEST_ES_BASE + 2 * n);
-    s->attributes = rights & RIGHTS_MASK;
-    if (rights & RIGHTS_UNUSABLE) {
-        s->attributes &= (uint16_t)~RIGHTS_PRESENT;
-    }
+    s->attributes = rights & RIGHTS_MASK & ~(rights >> RIGHTS_UNUSABLE_TO_PRESENT & RIGHTS_PRESENT);
 }
 
 static void set_segment(unsigned n, const struct hv_segment *s)
@@ -277,20 +275,22 @@ static bool get_live(struct vp *vp, uint32_t name, uint64_t *value)
     return l != NULL;
 }
 
-// PE and AM are the guest's own bits (control.c), so the real CR0 has them.
-static inline uint32_t mode_of(uint64_t cs_rights)
+// PE and AM are the guest's own bits (control.c), so the real CR0 has them. One shift takes each field to its place:
+// DPL from bit 5, PE from 0, AM from 18, LMA from 10, L and D from 13.
+static inline uint32_t mode_of(uint32_t cs_rights)
 {
-    uint64_t cr0 = vmread(VMCS_GUEST_CR0);
-    uint64_t ss = vmread(VMCS_GUEST_ES_RIGHTS + 4);
+    uint32_t cr0 = (uint32_t)vmread(VMCS_GUEST_CR0);
+    uint32_t ss = (uint32_t)vmread(VMCS_GUEST_ES_RIGHTS + 4);
+    uint32_t efer = (uint32_t)vmread(VMCS_GUEST_EFER);
 
-    return (uint32_t)((ss >> 5 & 3) | (cr0 & CR0_PE) << 2 | (cr0 >> 18 & 1) << 3 |
-                      (vmread(VMCS_GUEST_EFER) >> 10 & 1) << 4 | (cs_rights >> 13 & 3) << 16);
+    return (ss >> 5 & VP_MODE_CPL) | (cr0 << 2 & VP_MODE_PE) | (cr0 >> 15 & VP_MODE_AM) |
+           (efer >> 6 & VP_MODE_LMA) | (cs_rights << 3 & (VP_MODE_CS_L | VP_MODE_CS_D));
 }
 
 uint32_t vmx_mode(struct vp *vp)
 {
     (void)vp;
-    return mode_of(vmread(VMCS_GUEST_CS_RIGHTS));
+    return mode_of((uint32_t)vmread(VMCS_GUEST_CS_RIGHTS));
 }
 
 void vmx_exit_state(struct vp *vp, struct hv_intercept_header *h)
@@ -403,11 +403,12 @@ static bool set_live(struct vp *vp, const struct live *l, uint64_t value)
 bool vmx_set_reg(struct vp *vp, uint32_t name, const union hv_register_value *value)
 {
     uint32_t field = plain_field(name);
-    const struct live *l = find_live(name);
+    const struct live *l;
 
     if (field != 0) {
         return set_plain(vp, name, field, value->u64);
     }
+    l = find_live(name);
     if (l != NULL) {
         return set_live(vp, l, value->u64);
     }
