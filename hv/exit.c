@@ -66,20 +66,25 @@ enum vp_action vp_inject_exception(struct vp *vp, uint8_t vector, bool has_error
 
 // --- before an entry ---
 
-static void apply_completion(struct vp *vp)
+static __attribute__((noinline)) void take_dirty(struct vp *vp)
 {
     uint32_t dirty = __atomic_load_n(&vp->regs->dirty, __ATOMIC_RELAXED);
 
+    if (dirty & HV_DIRTY_RSP) {
+        vp_set_reg(vp, HV_REG_RSP, vp_gpr(vp, GPR_RSP));
+    }
+    if (dirty & HV_DIRTY_RIP) {
+        vp_set_reg(vp, HV_REG_RIP, vp->regs->rip);
+    }
+    if (dirty & HV_DIRTY_RFLAGS) {
+        vp_set_reg(vp, HV_REG_RFLAGS, (vp->regs->rflags & 0x3f7fd5) | 2);
+    }
+}
+
+static inline void apply_completion(struct vp *vp)
+{
     if (vp->completion & HV_XWAIT_DIRTY) {
-        if (dirty & HV_DIRTY_RSP) {
-            vp_set_reg(vp, HV_REG_RSP, vp_gpr(vp, GPR_RSP));
-        }
-        if (dirty & HV_DIRTY_RIP) {
-            vp_set_reg(vp, HV_REG_RIP, vp->regs->rip);
-        }
-        if (dirty & HV_DIRTY_RFLAGS) {
-            vp_set_reg(vp, HV_REG_RFLAGS, (vp->regs->rflags & 0x3f7fd5) | 2);
-        }
+        take_dirty(vp);
     }
     if (vp->completion & HV_XWAIT_ADVANCE) {
         virt->advance_rip(vp, vp->exit.insn_len);
@@ -113,13 +118,8 @@ static void take_init(struct vp *vp)
 }
 
 // Out of line, like prepare_entry(), for the sake of registers in the loop below.
-static __attribute__((noinline)) void serve_requests(struct vp *vp)
+static __attribute__((noinline)) void serve_other_requests(struct vp *vp, uint32_t req)
 {
-    uint32_t req = __atomic_exchange_n(&vp->requests, 0, __ATOMIC_ACQ_REL);
-
-    if (req & VP_REQ_COMPLETE) {
-        apply_completion(vp);
-    }
     if (req & VP_REQ_INIT) {
         take_init(vp);
     }
@@ -135,18 +135,19 @@ static __attribute__((noinline)) void serve_requests(struct vp *vp)
     if (req & VP_REQ_NMI) {
         vp->nmi_pending = true;
     }
-    if (req != VP_REQ_COMPLETE) {
-        vp->check_interrupts = true;
-    }
+    vp->check_interrupts = true;
 }
 
-// Ends HvCallXInterceptWait: its result is the cookie of a VP with a message, or 0.
-static void finish_wait(struct vp *vp)
+static inline void serve_requests(struct vp *vp)
 {
-    struct vp *child = intercept_next(vp->partition);
+    uint32_t req = __atomic_exchange_n(&vp->requests, 0, __ATOMIC_ACQ_REL);
 
-    vp->waiting = false;
-    vp_set_gpr(vp, GPR_RDX, child == NULL ? 0 : child->cookie);
+    if (req & VP_REQ_COMPLETE) {
+        apply_completion(vp);
+    }
+    if (req != VP_REQ_COMPLETE) {
+        serve_other_requests(vp, req);
+    }
 }
 
 static bool stays_halted(struct vp *vp, int vector)
@@ -262,11 +263,11 @@ static enum vp_action root_io(struct vp *vp)
     return VP_ADVANCE;
 }
 
-static void fill_string_io(struct vp *vp, struct hv_io_intercept *io)
+static __attribute__((noinline)) void fill_string_io(struct vp *vp, struct hv_io_intercept *io)
 {
     union hv_register_value seg;
 
-    io->info |= 8;
+    io->info |= (uint8_t)(8 | (vp->exit.io.rep ? 16 : 0));
     io->insn_byte_count = (uint8_t)vp_fetch_insn(vp, io->insn_bytes);
     (void)virt->get_reg(vp, HV_REG_ES + vp->exit.io.seg, &seg);
     io->ds = seg.segment;
@@ -275,6 +276,7 @@ static void fill_string_io(struct vp *vp, struct hv_io_intercept *io)
     io->rcx = vp_gpr(vp, GPR_RCX);
     io->rsi = vp_gpr(vp, GPR_RSI);
     io->rdi = vp_gpr(vp, GPR_RDI);
+    vp->message->header.payload_size = sizeof(*io);
 }
 
 static enum vp_action exit_io(struct vp *vp)
@@ -291,8 +293,6 @@ static enum vp_action exit_io(struct vp *vp)
     io->rax = vp_gpr(vp, GPR_RAX);
     if (vp->exit.io.string) {
         fill_string_io(vp, io);
-        io->info |= vp->exit.io.rep ? 16 : 0;
-        vp->message->header.payload_size = sizeof(*io);
     }
     return vp_intercept_send(vp);
 }
@@ -430,7 +430,7 @@ void vp_run_loop(struct vp *vp, const bool *resched)
             return;
         }
         if (vp->waiting) {
-            finish_wait(vp);
+            intercept_finish_wait(vp);
         }
         if (vp->check_interrupts && !prepare_entry(vp)) {
             continue; // still halted: blocked again

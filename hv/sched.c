@@ -541,17 +541,15 @@ static struct vp *choose(struct cpu *c)
 static void run_chain(struct cpu *c, struct vp *vp)
 {
     uint64_t now = host_tsc();
+    bool handed_over = false;
 
-    switch_in(c, vp, now, false);
-    for (;;) {
+    do {
+        switch_in(c, vp, now, handed_over);
         vp_run_loop(vp, &c->sched->need_resched);
         now = host_tsc();
         vp = switch_out(c, vp, now);
-        if (vp == NULL) {
-            return;
-        }
-        switch_in(c, vp, now, true);
-    }
+        handed_over = true;
+    } while (vp != NULL);
 }
 
 void sched_loop(void)

@@ -71,6 +71,8 @@ static void init_fields(struct vp *vp, struct partition *p, uint32_t index)
     vp->xcr0 = 1;
     vp->dr6 = 0xffff0ff0;
     vp->regs->version = 1;
+    vp->message->header.sender = p->id; // the same in all its messages
+    vp->message->intercept.vp_index = index;
     vp->check_interrupts = true;
     vp->wait_sipi = index != 0;
     vp->block = index == 0 ? VP_BLOCK_EXPLICIT : VP_BLOCK_WAIT_SIPI;
