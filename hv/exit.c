@@ -3,6 +3,7 @@
 #include "hv/exit.h"
 
 #include "arch/x86/decode.h"
+#include "arch/x86/guest_walk.h"
 #include "arch/x86/host.h"
 #include "arch/x86/policy.h"
 #include "arch/x86/vlapic.h"
@@ -34,16 +35,6 @@ unsigned vp_cpl(struct vp *vp)
     return virt->mode(vp) & VP_MODE_CPL;
 }
 
-static enum decode_mode decode_mode_of(struct vp *vp)
-{
-    uint32_t mode = virt->mode(vp);
-
-    if ((mode & VP_MODE_LMA) != 0 && (mode & VP_MODE_CS_L) != 0) {
-        return DECODE_64;
-    }
-    return (mode & VP_MODE_CS_D) != 0 ? DECODE_32 : DECODE_16;
-}
-
 unsigned vp_insn_len(struct vp *vp, unsigned opcode_bytes)
 {
     struct insn_prefixes prefixes;
@@ -54,7 +45,7 @@ unsigned vp_insn_len(struct vp *vp, unsigned opcode_bytes)
         return vp->exit.insn_len;
     }
     n = vp_fetch_insn(vp, bytes);
-    decode_prefixes(bytes, n, decode_mode_of(vp), &prefixes);
+    decode_prefixes(bytes, n, guest_code_mode(vp), &prefixes);
     return prefixes.count + opcode_bytes;
 }
 

@@ -6,8 +6,7 @@
 // combinations that an entry would refuse: a parent sets them one by one.
 #include "arch/x86/vmx/vmx.h"
 
-#define SEGMENT_COUNT 8 // HV_REG_ES .. HV_REG_TR in the order of the VMCS
-#define SEGMENT_TR 7
+#define SEGMENT_TR 7 // HV_REG_ES .. HV_REG_TR in the order of the VMCS
 #define RIGHTS_MASK 0xf0ffu
 #define RIGHTS_PRESENT BIT(7)
 #define RIGHTS_UNUSABLE_TO_PRESENT 9 // bits between them: what is unusable is not present
@@ -15,34 +14,28 @@
 #define RFLAGS_VALID 0x3f7fd7ull
 #define CR3_PDPT_MASK 0xffffffe0ull
 
-// The VMCS field of a register that is one, 0 for others. Handlers ask for these on every exit, so the way
-// to each is short: by the name's group, then its number.
-static uint32_t plain_field(uint32_t name)
-{
-    static const uint16_t msr_fields[] = {
-        [HV_REG_EFER & 0xffff] = VMCS_GUEST_EFER,
-        [HV_REG_PAT & 0xffff] = VMCS_GUEST_PAT,
-        [HV_REG_SYSENTER_CS & 0xffff] = VMCS_GUEST_SYSENTER_CS,
-        [HV_REG_SYSENTER_EIP & 0xffff] = VMCS_GUEST_SYSENTER_EIP,
-        [HV_REG_SYSENTER_ESP & 0xffff] = VMCS_GUEST_SYSENTER_ESP,
-    };
-    uint32_t number = name & 0xffff;
+// The VMCS field of a register that is one, 0 for others, by the name's group and number. Handlers ask for these on
+// every exit.
+#define NUMBERS 32
+#define FIELD(name) [(name) >> 16][(name)&0xffff]
+static const uint16_t plain_fields[][NUMBERS] = {
+    FIELD(HV_REG_RIP) = VMCS_GUEST_RIP,
+    FIELD(HV_REG_RFLAGS) = VMCS_GUEST_RFLAGS,
+    FIELD(HV_REG_RSP) = VMCS_GUEST_RSP,
+    FIELD(HV_REG_CR3) = VMCS_GUEST_CR3,
+    FIELD(HV_REG_DR7) = VMCS_GUEST_DR7,
+    FIELD(HV_REG_EFER) = VMCS_GUEST_EFER,
+    FIELD(HV_REG_PAT) = VMCS_GUEST_PAT,
+    FIELD(HV_REG_SYSENTER_CS) = VMCS_GUEST_SYSENTER_CS,
+    FIELD(HV_REG_SYSENTER_EIP) = VMCS_GUEST_SYSENTER_EIP,
+    FIELD(HV_REG_SYSENTER_ESP) = VMCS_GUEST_SYSENTER_ESP,
+};
 
-    switch (name >> 16) {
-    case HV_REG_RAX >> 16:
-        return name == HV_REG_RIP      ? VMCS_GUEST_RIP
-               : name == HV_REG_RFLAGS ? VMCS_GUEST_RFLAGS
-               : name == HV_REG_RSP    ? VMCS_GUEST_RSP
-                                       : 0;
-    case HV_REG_CR0 >> 16:
-        return name == HV_REG_CR3 ? VMCS_GUEST_CR3 : 0;
-    case HV_REG_DR0 >> 16:
-        return name == HV_REG_DR7 ? VMCS_GUEST_DR7 : 0;
-    case HV_REG_EFER >> 16:
-        return number < ARRAY_LEN(msr_fields) ? msr_fields[number] : 0;
-    default:
-        return 0;
-    }
+static inline uint32_t plain_field(uint32_t name)
+{
+    uint32_t group = name >> 16, number = name & 0xffff;
+
+    return group < ARRAY_LEN(plain_fields) && number < NUMBERS ? plain_fields[group][number] : 0;
 }
 
 // MSRs that stay in the processor while the VP is loaded.
@@ -304,20 +297,14 @@ void vmx_exit_state(struct vp *vp, struct hv_intercept_header *h)
     h->execution_state = mode_of(h->cs.attributes) & VP_MODE_STATE;
 }
 
-bool vmx_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
+static __attribute__((noinline)) bool get_other(struct vp *vp, uint32_t name, union hv_register_value *value)
 {
-    if (name - HV_REG_ES < SEGMENT_COUNT) {
+    value->u128[0] = 0;
+    value->u128[1] = 0;
+    switch (name) {
+    case HV_REG_ES ... HV_REG_TR:
         get_segment(name - HV_REG_ES, &value->segment);
         return true;
-    }
-    uint32_t field = plain_field(name);
-    value->u128[1] = 0;
-    if (field != 0) {
-        value->u64 = vmread(field);
-        return true;
-    }
-    value->u64 = 0;
-    switch (name) {
     case HV_REG_IDTR:
     case HV_REG_GDTR:
         get_table(name, &value->table);
@@ -340,6 +327,18 @@ bool vmx_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
     default:
         return get_live(vp, name, &value->u64);
     }
+}
+
+bool vmx_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
+{
+    uint32_t field = plain_field(name);
+
+    if (field != 0) {
+        value->u128[0] = vmread(field);
+        value->u128[1] = 0;
+        return true;
+    }
+    return get_other(vp, name, value);
 }
 
 static bool pat_is_valid(uint64_t pat)
