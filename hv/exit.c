@@ -35,15 +35,12 @@ unsigned vp_cpl(struct vp *vp)
     return virt->mode(vp) & VP_MODE_CPL;
 }
 
-unsigned vp_insn_len(struct vp *vp, unsigned opcode_bytes)
+unsigned vp_measure_insn(struct vp *vp, unsigned opcode_bytes)
 {
     struct insn_prefixes prefixes;
     uint8_t bytes[16];
     size_t n;
 
-    if (vp->exit.insn_len != 0) {
-        return vp->exit.insn_len;
-    }
     n = vp_fetch_insn(vp, bytes);
     decode_prefixes(bytes, n, guest_code_mode(vp), &prefixes);
     return prefixes.count + opcode_bytes;
@@ -108,7 +105,7 @@ static void take_init(struct vp *vp)
     vp->wait_sipi = vp->index != 0;
 }
 
-// Out of line, like prepare_entry(), for the sake of registers in the loop below.
+// Out of line, like before_entry(), for the sake of registers in the loop below.
 static __attribute__((noinline)) void serve_other_requests(struct vp *vp, uint32_t req)
 {
     if (req & VP_REQ_INIT) {
@@ -163,7 +160,7 @@ static void inject_interrupt(struct vp *vp, int vector)
     virt->want_windows(vp, vector >= 0, vp->nmi_pending);
 }
 
-static __attribute__((noinline)) bool prepare_entry(struct vp *vp)
+static bool prepare_entry(struct vp *vp)
 {
     int vector;
 
@@ -410,21 +407,29 @@ static inline void dispatch(struct vp *vp)
     }
 }
 
+// What is due before an entry; false: halted still, and blocked again.
+static __attribute__((noinline)) bool before_entry(struct vp *vp)
+{
+    if (vp->waiting) {
+        intercept_finish_wait(vp);
+    }
+    return !vp->check_interrupts || prepare_entry(vp);
+}
+
 void vp_run_loop(struct vp *vp, const bool *resched)
 {
     for (;;) {
-        while (__builtin_expect(__atomic_load_n(&vp->requests, __ATOMIC_ACQUIRE) != 0, 0)) {
+        while (__builtin_expect(__atomic_load_n(&vp->held_up, __ATOMIC_ACQUIRE) != 0, 0)) {
+            if (__atomic_load_n(&vp->requests, __ATOMIC_RELAXED) == 0) {
+                return; // blocked
+            }
             serve_requests(vp);
         }
-        if (__atomic_load_n(&vp->block, __ATOMIC_RELAXED) != 0 ||
-            __atomic_load_n(resched, __ATOMIC_RELAXED)) {
+        if (__atomic_load_n(resched, __ATOMIC_RELAXED)) {
             return;
         }
-        if (vp->waiting) {
-            intercept_finish_wait(vp);
-        }
-        if (vp->check_interrupts && !prepare_entry(vp)) {
-            continue; // still halted: blocked again
+        if (__builtin_expect(vp->before_entry != 0, 0) && !before_entry(vp)) {
+            continue;
         }
         vp->entries++;
         virt->vp_run(vp);

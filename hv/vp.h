@@ -109,8 +109,13 @@ struct vp {
     void *fpu;                   // (c) XSAVE area, one or more pages
     void *backend_pages[4];      // (c)
 
-    uint32_t block;      // (a) enum vp_block
-    uint32_t requests;   // (a) enum vp_request
+    union {
+        struct {
+            uint32_t block;    // (a) enum vp_block
+            uint32_t requests; // (a) enum vp_request
+        };
+        uint64_t held_up; // (a) both at once: 0 on the way from nearly every exit to the next entry
+    };
     uint64_t pir[4];     // (a) interrupt vectors posted by others, edge or level
     uint8_t sipi_vector; // (a)
     uint8_t completion;  // HV_XWAIT_* flags of the completed intercept
@@ -142,12 +147,17 @@ struct vp {
     bool running;     // current on vp->cpu [queue lock]
     bool wait_sipi;   // (o) in the wait-for-SIPI state
     bool halted;      // (o) in HLT: leaves it only for something deliverable
-    bool waiting;     // (o) in HvCallXInterceptWait: its result is still to be written
+    union {
+        struct {
+            bool waiting;          // (o) in HvCallXInterceptWait: its result is still to be written
+            bool check_interrupts; // (o) look for a deliverable interrupt before the next entry
+        };
+        uint16_t before_entry; // (o) either of them
+    };
     uint8_t priority; // 0 data plane, 1 control plane, 2 guests
     uint64_t vruntime, run_start, run_tsc;
     struct vp *heap_child, *heap_next, *heap_prev; // timer heap of vp->cpu, while not running
     bool in_heap;
-    bool check_interrupts; // (o) look for a deliverable interrupt before the next entry
 
     struct vp *intercept_next; // parent's queue [intercept lock]
     bool intercept_queued;     // in it [intercept lock]
@@ -176,7 +186,11 @@ uint64_t vp_reg(struct vp *vp, uint32_t name); // virt->get_reg() for plain 64-b
 void vp_set_reg(struct vp *vp, uint32_t name, uint64_t value);
 unsigned vp_cpl(struct vp *vp);
 // Length of the current instruction where the hardware does not tell (AMD-V without NRIPS): skips prefixes.
-unsigned vp_insn_len(struct vp *vp, unsigned opcode_bytes);
+unsigned vp_measure_insn(struct vp *vp, unsigned opcode_bytes);
+static inline unsigned vp_insn_len(struct vp *vp, unsigned opcode_bytes)
+{
+    return vp->exit.insn_len != 0 ? vp->exit.insn_len : vp_measure_insn(vp, opcode_bytes);
+}
 
 enum vp_action vp_inject_exception(struct vp *vp, uint8_t vector, bool has_error, uint32_t error);
 #define vp_inject_ud(vp) vp_inject_exception(vp, 6, false, 0)

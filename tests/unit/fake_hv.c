@@ -133,7 +133,7 @@ unsigned vp_cpl(struct vp *vp)
     return ss.segment.attributes >> 5 & 3;
 }
 
-unsigned vp_insn_len(struct vp *vp, unsigned opcode_bytes)
+unsigned vp_measure_insn(struct vp *vp, unsigned opcode_bytes)
 {
     return vp->exit.insn_len != 0 ? vp->exit.insn_len : opcode_bytes;
 }
