@@ -105,9 +105,12 @@ static void take_init(struct vp *vp)
     vp->wait_sipi = vp->index != 0;
 }
 
-// Out of line, like before_entry(), for the sake of registers in the loop below.
-static __attribute__((noinline)) void serve_other_requests(struct vp *vp, uint32_t req)
+// Out of line for the sake of registers in the loop below.
+static __attribute__((noinline)) void serve_requests(struct vp *vp)
 {
+    uint32_t req = __atomic_exchange_n(&vp->requests, 0, __ATOMIC_ACQ_REL);
+
+    apply_completion(vp); // of the instruction that was before them
     if (req & VP_REQ_INIT) {
         take_init(vp);
     }
@@ -124,18 +127,6 @@ static __attribute__((noinline)) void serve_other_requests(struct vp *vp, uint32
         vp->nmi_pending = true;
     }
     vp->check_interrupts = true;
-}
-
-static inline void serve_requests(struct vp *vp)
-{
-    uint32_t req = __atomic_exchange_n(&vp->requests, 0, __ATOMIC_ACQ_REL);
-
-    if (req & VP_REQ_COMPLETE) {
-        apply_completion(vp);
-    }
-    if (req != VP_REQ_COMPLETE) {
-        serve_other_requests(vp, req);
-    }
 }
 
 static bool stays_halted(struct vp *vp, int vector)
@@ -410,6 +401,7 @@ static inline void dispatch(struct vp *vp)
 // What is due before an entry; false: halted still, and blocked again.
 static __attribute__((noinline)) bool before_entry(struct vp *vp)
 {
+    apply_completion(vp);
     if (vp->waiting) {
         intercept_finish_wait(vp);
     }

@@ -367,14 +367,23 @@ static __attribute__((noinline)) enum vp_action general_call(struct vp *vp, uint
 // The data plane's call, made for each access to a device: straight to its handler.
 static inline bool is_intercept_wait(const struct vp *vp, uint32_t mode)
 {
-    return vp_gpr(vp, GPR_RCX) == (HVCALL_X_INTERCEPT_WAIT | HVCALL_FAST) && vp->partition->is_root &&
-           (mode & VP_MODE_CS_L) != 0;
+    const uint32_t ring0_64 = VP_MODE_PE | VP_MODE_LMA | VP_MODE_CS_L;
+
+    return vp->partition->is_root && vp_gpr(vp, GPR_RCX) == (HVCALL_X_INTERCEPT_WAIT | HVCALL_FAST) &&
+           (mode & (ring0_64 | VP_MODE_CPL)) == ring0_64;
 }
 
 enum vp_action exit_hypercall(struct vp *vp)
 {
     uint32_t mode = virt->mode(vp);
 
+    if (is_intercept_wait(vp, mode)) {
+        vp->hypercalls++;
+        hv_lock();
+        vp_set_gpr(vp, GPR_RAX, intercept_wait(vp, vp_gpr(vp, GPR_RDX), vp_gpr(vp, GPR_R8)));
+        hv_unlock();
+        return VP_ADVANCE;
+    }
     // Only ring 0 in protected mode calls (TLFS "Legal Hypercall Environments").
     if ((mode & (VP_MODE_CPL | VP_MODE_PE)) != VP_MODE_PE || (vp->partition->privileges & BIT(5)) == 0) {
         return vp_inject_ud(vp);
@@ -382,12 +391,6 @@ enum vp_action exit_hypercall(struct vp *vp)
     vp->hypercalls++;
     if (vp->exit.insn_len == 0) {
         vp->exit.insn_len = (uint8_t)vp_insn_len(vp, 3);
-    }
-    if (is_intercept_wait(vp, mode)) {
-        hv_lock();
-        vp_set_gpr(vp, GPR_RAX, intercept_wait(vp, vp_gpr(vp, GPR_RDX), vp_gpr(vp, GPR_R8)));
-        hv_unlock();
-        return VP_ADVANCE;
     }
     return general_call(vp, mode);
 }

@@ -54,7 +54,7 @@ static bool hand_to(struct vp *waiter, struct vp *vp)
 {
     uint32_t before;
 
-    if (waiter->cpu != this_cpu()->index || vp->intercept_queued) {
+    if (waiter->cpu != vp->cpu || vp->intercept_queued) {
         return false;
     }
     before = __atomic_fetch_and(&waiter->block, ~(uint32_t)VP_BLOCK_XWAIT, __ATOMIC_SEQ_CST);
@@ -180,7 +180,6 @@ static inline bool may_complete(const struct vp *vp)
 static inline bool complete(struct vp *vp, uint32_t flags)
 {
     vp->completion = flags & (HV_XWAIT_ADVANCE | HV_XWAIT_DIRTY);
-    __atomic_or_fetch(&vp->requests, VP_REQ_COMPLETE, __ATOMIC_SEQ_CST);
     return vp_clear_block(vp, VP_BLOCK_INTERCEPT);
 }
 

@@ -432,21 +432,20 @@ static struct vp *switch_out(struct cpu *c, struct vp *vp, uint64_t now)
 {
     struct sched_cpu *s = c->sched;
     uint64_t ran = now - vp->run_start;
-    struct vp *next;
 
     virt->vp_unload(vp);
     vp->run_tsc += ran;
     if (vp->priority != 0) {
         vp->vruntime += weighted(vp, ran);
     }
-    c->current = NULL;
     spin_lock(&s->lock);
     s->current = NULL;
     release(s, vp);
-    next = take_handoff(s, c->index);
-    s->current = next;
+    vp = take_handoff(s, c->index);
+    s->current = vp;
     spin_unlock(&s->lock);
-    return next;
+    c->current = vp;
+    return vp;
 }
 
 // The next VP for this processor, marked running, or NULL.

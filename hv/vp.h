@@ -29,8 +29,7 @@ enum vp_request {
     VP_REQ_INTERRUPT = 1 << 0, // pir has bits
     VP_REQ_NMI = 1 << 1,
     VP_REQ_INIT = 1 << 2,
-    VP_REQ_SIPI = 1 << 3,     // vp->sipi_vector
-    VP_REQ_COMPLETE = 1 << 4, // parent completed an intercept: apply vp->completion
+    VP_REQ_SIPI = 1 << 3, // vp->sipi_vector
 };
 
 struct stimer { // synthetic timer (TLFS "Timers"), in units of 100 ns
@@ -118,7 +117,6 @@ struct vp {
     };
     uint64_t pir[4];     // (a) interrupt vectors posted by others, edge or level
     uint8_t sipi_vector; // (a)
-    uint8_t completion;  // HV_XWAIT_* flags of the completed intercept
 
     struct vlapic apic;                              // (o)
     struct fetch_cache fetch;                        // (o)
@@ -151,8 +149,10 @@ struct vp {
         struct {
             bool waiting;          // (o) in HvCallXInterceptWait: its result is still to be written
             bool check_interrupts; // (o) look for a deliverable interrupt before the next entry
+            uint8_t completion;    // what the parent wants done (HV_XWAIT_*); written while the VP is suspended
+            uint8_t unused;
         };
-        uint16_t before_entry; // (o) either of them
+        uint32_t before_entry; // any of them
     };
     uint8_t priority; // 0 data plane, 1 control plane, 2 guests
     uint64_t vruntime, run_start, run_tsc;

@@ -135,7 +135,8 @@ unsigned vp_cpl(struct vp *vp)
 
 unsigned vp_measure_insn(struct vp *vp, unsigned opcode_bytes)
 {
-    return vp->exit.insn_len != 0 ? vp->exit.insn_len : opcode_bytes;
+    (void)vp;
+    return opcode_bytes;
 }
 
 enum vp_action vp_inject_exception(struct vp *vp, uint8_t vector, bool has_error, uint32_t error)
