@@ -58,10 +58,6 @@ void host_interrupt_window(void);
 // Waits with interrupts enabled until one arrives (STI;HLT); returns with interrupts off.
 void host_halt(void);
 
-// --- the hypervisor lock: everything about partitions, GPA spaces and frames ---
-void hv_lock(void); // serves cpu_call()s while waiting
-void hv_unlock(void);
-
 typedef struct {
     uint32_t next, owner;
 } spinlock_t;
@@ -80,6 +76,24 @@ static inline void spin_lock(spinlock_t *l)
 static inline void spin_unlock(spinlock_t *l)
 {
     __atomic_store_n(&l->owner, l->owner + 1, __ATOMIC_RELEASE);
+}
+
+// --- the hypervisor lock: everything about partitions, GPA spaces and frames ---
+extern spinlock_t hv_big_lock;
+void hv_lock_wait(uint32_t ticket); // slow half of hv_lock(); serves cpu_call()s
+
+static inline void hv_lock(void)
+{
+    uint32_t ticket = __atomic_fetch_add(&hv_big_lock.next, 1, __ATOMIC_ACQ_REL);
+
+    if (__builtin_expect(__atomic_load_n(&hv_big_lock.owner, __ATOMIC_ACQUIRE) != ticket, 0)) {
+        hv_lock_wait(ticket);
+    }
+}
+
+static inline void hv_unlock(void)
+{
+    spin_unlock(&hv_big_lock);
 }
 
 // --- log and failure (hv/log.c) ---

@@ -90,6 +90,7 @@ bool gpa_space_init(struct partition *p)
         return false;
     }
     p->npt_pages = 1;
+    p->gpa_generation = 1; // 0 is that of a translation that was never made
     return map_apic_page(p);
 }
 

@@ -1,68 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keelson's own hypercalls, 0xF000..0xF0FF: for the management partition alone (see <keelson/abi.h>).
+// Keelson's own hypercalls, 0xF000..0xF0FF: for the management partition alone (see <keelson/abi.h>);
+// HvCallXInterceptWait is in hv/intercept.c.
 #include "arch/x86/host.h"
-#include "arch/x86/vlapic.h"
 #include "hv/console.h"
-#include "hv/exit.h"
 #include "hv/frames.h"
 #include "hv/hvcall.h"
 #include "hv/interrupt.h"
 #include "hv/sched.h"
 #include "hv/watchdog.h"
-
-static hv_status_t find_child_vp(struct partition *caller, uint64_t partition, uint32_t index, struct vp **vp)
-{
-    struct partition *p = partition_lookup(caller, partition);
-
-    if (p == NULL || p->is_root) {
-        return HV_STATUS_INVALID_PARTITION_ID;
-    }
-    if (index >= HV_MAX_VPS_PER_PARTITION || p->vps[index] == NULL) {
-        return HV_STATUS_INVALID_VP_INDEX;
-    }
-    *vp = p->vps[index];
-    return HV_STATUS_SUCCESS;
-}
-
-// Nothing to do now for the caller: no message, no deliverable interrupt, no request. Blocks it.
-static bool wait_here(struct vp *caller)
-{
-    if (vlapic_pending(caller) >= 0 || !intercept_block(caller)) {
-        return false;
-    }
-    caller->waiting = true;
-    return true;
-}
-
-// Input as registers: RDX partition to complete (0: none), R8 vp | flags << 32.
-hv_status_t hvcall_x_intercept_wait(struct hvcall *c)
-{
-    const uint64_t *in = c->in;
-    uint32_t flags = (uint32_t)(in[1] >> 32);
-    struct vp *caller = c->vp;
-    struct vp *done = NULL, *next;
-    bool runnable = false, waits;
-
-    if (in[0] != HV_PARTITION_ID_INVALID) {
-        hv_status_t status = find_child_vp(caller->partition, in[0], (uint32_t)in[1], &done);
-
-        if (status != HV_STATUS_SUCCESS) {
-            return status;
-        }
-        if (!intercept_complete(done, (uint8_t)(flags & (HV_XWAIT_ADVANCE | HV_XWAIT_DIRTY)), &runnable)) {
-            return HV_STATUS_INVALID_VP_STATE;
-        }
-    }
-    next = intercept_next(caller->partition);
-    vp_set_gpr(caller, GPR_RDX, next == NULL ? 0 : next->cookie);
-    waits = next == NULL && (flags & HV_XWAIT_BLOCK) != 0 && wait_here(caller);
-    if (runnable && waits) {
-        sched_handoff(done); // the caller gives the processor back to whom it served
-    } else if (runnable) {
-        sched_wake(done, false);
-    }
-    return HV_STATUS_SUCCESS;
-}
 
 hv_status_t hvcall_x_map_interrupt(struct hvcall *c)
 {

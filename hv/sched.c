@@ -347,7 +347,6 @@ static struct vp *switch_out(struct cpu *c, struct vp *vp, uint64_t now)
 {
     struct sched_cpu *s = c->sched;
     uint64_t ran = now - vp->run_start;
-    struct vp *next;
 
     virt->vp_unload(vp);
     vp->run_tsc += ran;
@@ -358,14 +357,14 @@ static struct vp *switch_out(struct cpu *c, struct vp *vp, uint64_t now)
         share_end(vp, vp->run_start, now);
         vp_timers_changed(vp);
     }
-    c->current = NULL;
     spin_lock(&s->lock);
     s->current = NULL;
     release(s, vp);
-    next = take_handoff(s, c->index);
-    s->current = next;
+    vp = take_handoff(s, c->index);
+    s->current = vp;
     spin_unlock(&s->lock);
-    return next;
+    c->current = vp;
+    return vp;
 }
 
 // The next VP for this processor, marked running, or NULL.
@@ -426,25 +425,32 @@ static struct vp *choose(struct cpu *c)
     return pick(c->sched);
 }
 
+static void spread_when_due(struct cpu *c, uint64_t now)
+{
+    struct sched_cpu *s = c->sched;
+
+    if (now >= s->spread_at || __atomic_load_n(&s->stray, __ATOMIC_RELAXED)) {
+        s->spread_at = now + runqueue_times.slice;
+        balance_spread(c);
+    }
+}
+
 // Runs VPs for as long as each hands the processor over to the next.
 static void run_chain(struct cpu *c, struct vp *vp)
 {
     uint64_t now = host_tsc();
+    bool handed_over = false;
 
-    switch_in(c, vp, now, false);
-    if (now >= c->sched->spread_at || __atomic_load_n(&c->sched->stray, __ATOMIC_RELAXED)) {
-        c->sched->spread_at = now + runqueue_times.slice;
-        balance_spread(c); // now, as the VP that ran before has left its registers
-    }
-    for (;;) {
+    do {
+        switch_in(c, vp, now, handed_over);
+        if (!handed_over) {
+            spread_when_due(c, now); // now, as the VP that ran before has left its registers
+        }
         vp_run_loop(vp, &c->sched->need_resched);
         now = host_tsc();
         vp = switch_out(c, vp, now);
-        if (vp == NULL) {
-            return;
-        }
-        switch_in(c, vp, now, true);
-    }
+        handed_over = true;
+    } while (vp != NULL);
 }
 
 void sched_loop(void)

@@ -33,8 +33,24 @@ void sched_watchdog(void);    // this processor: a watchdog was set
 struct timer_heap {
     struct vp *top;
 };
-void timer_heap_add(struct timer_heap *h, struct vp *vp);
-void timer_heap_remove(struct timer_heap *h, struct vp *vp);
+void timer_heap_insert(struct timer_heap *h, struct vp *vp); // not in it
+void timer_heap_delete(struct timer_heap *h, struct vp *vp); // in it
+
+// For every VP: one without a timer is in no heap.
+static inline void timer_heap_add(struct timer_heap *h, struct vp *vp)
+{
+    if (vp->next_deadline != ~0ull && !vp->in_heap) {
+        timer_heap_insert(h, vp);
+    }
+}
+
+static inline void timer_heap_remove(struct timer_heap *h, struct vp *vp)
+{
+    if (vp->in_heap) {
+        timer_heap_delete(h, vp);
+    }
+}
+
 void vp_timers_expire(struct vp *vp, uint64_t now);
 
 #endif

@@ -60,11 +60,8 @@ static struct vp *meld_siblings(struct vp *list)
     return root;
 }
 
-void timer_heap_add(struct timer_heap *h, struct vp *vp)
+void timer_heap_insert(struct timer_heap *h, struct vp *vp)
 {
-    if (vp->next_deadline == ~0ull || vp->in_heap) {
-        return;
-    }
     vp->heap_child = NULL;
     vp->heap_next = NULL;
     vp->heap_prev = NULL;
@@ -72,13 +69,10 @@ void timer_heap_add(struct timer_heap *h, struct vp *vp)
     h->top = meld(h->top, vp);
 }
 
-void timer_heap_remove(struct timer_heap *h, struct vp *vp)
+void timer_heap_delete(struct timer_heap *h, struct vp *vp)
 {
     struct vp *rest;
 
-    if (!vp->in_heap) {
-        return;
-    }
     vp->in_heap = false;
     rest = meld_siblings(vp->heap_child);
     vp->heap_child = NULL;

@@ -72,6 +72,8 @@ static void init_fields(struct vp *vp, struct partition *p, uint32_t index)
     vp->xcr0 = 1;
     vp->dr6 = 0xffff0ff0;
     vp->regs->version = 1;
+    vp->message->header.sender = p->id; // the same in all its messages
+    vp->message->intercept.vp_index = index;
     vp->check_interrupts = true;
     vp->wait_sipi = index != 0;
     vp->block = index == 0 ? VP_BLOCK_EXPLICIT : VP_BLOCK_WAIT_SIPI;
@@ -189,13 +191,6 @@ void vp_kick(struct vp *vp)
     if (__atomic_load_n(&vp->running, __ATOMIC_SEQ_CST) && vp->cpu != this_cpu()->index) {
         cpu_kick(vp->cpu);
     }
-}
-
-bool vp_clear_block(struct vp *vp, uint32_t bits)
-{
-    uint32_t before = __atomic_fetch_and(&vp->block, ~bits, __ATOMIC_SEQ_CST);
-
-    return before != 0 && (before & ~bits) == 0;
 }
 
 void vp_unblock(struct vp *vp, uint32_t bits)

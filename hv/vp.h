@@ -30,8 +30,7 @@ enum vp_request {
     VP_REQ_INTERRUPT = 1 << 0, // pir has bits
     VP_REQ_NMI = 1 << 1,
     VP_REQ_INIT = 1 << 2,
-    VP_REQ_SIPI = 1 << 3,     // vp->sipi_vector
-    VP_REQ_COMPLETE = 1 << 4, // parent completed an intercept: apply vp->completion
+    VP_REQ_SIPI = 1 << 3, // vp->sipi_vector
 };
 
 struct stimer { // synthetic timer (TLFS "Timers"), in units of 100 ns
@@ -119,11 +118,15 @@ struct vp {
     void *fpu;                   // (c) XSAVE area, one or more pages
     void *backend_pages[4];      // (c)
 
-    uint32_t block;      // (a) enum vp_block
-    uint32_t requests;   // (a) enum vp_request
+    union {
+        struct {
+            uint32_t block;    // (a) enum vp_block
+            uint32_t requests; // (a) enum vp_request
+        };
+        uint64_t held_up; // (a) both at once: 0 on the way from nearly every exit to the next entry
+    };
     uint64_t pir[4];     // (a) interrupt vectors posted by others, edge or level
     uint8_t sipi_vector; // (a)
-    uint8_t completion;  // HV_XWAIT_* flags of the completed intercept
 
     struct vlapic apic;                              // (o)
     struct fetch_cache fetch;                        // (o)
@@ -147,19 +150,26 @@ struct vp {
 
     // scheduler (hv/sched.c)
     struct vp *run_next;
-    uint32_t cpu;      // (a) processor that owns it
-    bool queued;       // in a run queue [queue lock]
-    bool running;      // current on vp->cpu [queue lock]
-    bool wait_sipi;    // (o) in the wait-for-SIPI state
-    bool halted;       // (o) in HLT: leaves it only for something deliverable
-    bool waiting;      // (o) in HvCallXInterceptWait: its result is still to be written
+    uint32_t cpu;   // (a) processor that owns it
+    bool queued;    // in a run queue [queue lock]
+    bool running;   // current on vp->cpu [queue lock]
+    bool wait_sipi; // (o) in the wait-for-SIPI state
+    bool halted;    // (o) in HLT: leaves it only for something deliverable
+    union {
+        struct {
+            bool waiting;          // (o) in HvCallXInterceptWait: its result is still to be written
+            bool check_interrupts; // (o) look for a deliverable interrupt before the next entry
+            uint8_t completion; // what the parent wants done (HV_XWAIT_*); written while the VP is suspended
+            uint8_t unused;
+        };
+        uint32_t before_entry; // any of them
+    };
     uint8_t priority;  // 0 data plane, 1 control plane, 2 guests
     uint8_t run_class; // while queued: in which queue [queue lock]
     uint64_t vruntime, run_start, run_tsc;
     struct share_account share;
     struct vp *heap_child, *heap_next, *heap_prev; // timer heap of vp->cpu, while not running
     bool in_heap;
-    bool check_interrupts; // (o) look for a deliverable interrupt before the next entry
 
     struct vp *intercept_next; // parent's queue [intercept lock]
     bool intercept_queued;     // in it [intercept lock]
@@ -188,7 +198,11 @@ uint64_t vp_reg(struct vp *vp, uint32_t name); // virt->get_reg() for plain 64-b
 void vp_set_reg(struct vp *vp, uint32_t name, uint64_t value);
 unsigned vp_cpl(struct vp *vp);
 // Length of the current instruction where the hardware does not tell (AMD-V without NRIPS): skips prefixes.
-unsigned vp_insn_len(struct vp *vp, unsigned opcode_bytes);
+unsigned vp_measure_insn(struct vp *vp, unsigned opcode_bytes);
+static inline unsigned vp_insn_len(struct vp *vp, unsigned opcode_bytes)
+{
+    return vp->exit.insn_len != 0 ? vp->exit.insn_len : vp_measure_insn(vp, opcode_bytes);
+}
 
 enum vp_action vp_inject_exception(struct vp *vp, uint8_t vector, bool has_error, uint32_t error);
 #define vp_inject_ud(vp) vp_inject_exception(vp, 6, false, 0)
@@ -222,7 +236,13 @@ void vp_init_state(struct vp *vp, bool from_sipi); // INIT, or INIT followed by 
 void vp_kick(struct vp *vp);                       // make its processor look at requests and block bits
 void vp_request(struct vp *vp, uint32_t requests); // set request bits, unblock HLT as needed, kick
 void vp_unblock(struct vp *vp, uint32_t bits);
-bool vp_clear_block(struct vp *vp, uint32_t bits); // true: it can run now, and the caller wakes it
+static inline bool vp_clear_block(struct vp *vp,
+                                  uint32_t bits) // true: it can run now, and the caller wakes it
+{
+    uint32_t before = __atomic_fetch_and(&vp->block, ~bits, __ATOMIC_SEQ_CST);
+
+    return before != 0 && (before & ~bits) == 0;
+}
 void vp_post_interrupt(struct vp *vp, uint8_t vector, bool level);
 
 // --- guest memory, by the VP's or partition's second-level tables; bounded copies of at most a page ---

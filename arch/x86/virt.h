@@ -18,8 +18,6 @@ struct vp_exit {
     uint32_t reason;  // enum vp_exit_reason
     uint32_t raw;     // basic exit reason or EXITCODE
     uint8_t insn_len; // 0: unknown (AMD-V without NRIPS, before vp_insn_len())
-    bool vectoring;   // the exit hit while an event was being delivered; the back end has queued that
-                      // event again (see event_requeue()), so handlers ignore this except for dumps
     uint64_t qual[2]; // raw qualification / EXITINFO1,2
     union {
         struct {

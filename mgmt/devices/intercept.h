@@ -11,9 +11,15 @@
 
 #define STRING_SLICE 256 // iterations a completion
 
-// IN and OUT with a register: needs no more of the VP than RAX. False: not one of those.
-MUST_CHECK bool io_intercept_plain(struct vm_devices *dev, struct hv_register_page *regs,
-                                   const struct hv_io_intercept *msg);
+#define IO_INFO_SIZE 0x7 // struct hv_io_intercept, info
+#define IO_INFO_STRING BIT(3)
+#define IO_INFO_REP BIT(4)
+
+static inline bool io_size_is_valid(uint8_t size)
+{
+    return size == 1 || size == 2 || size == 4;
+}
+
 MUST_CHECK enum emu io_intercept_string(struct vcpu *v, const struct hv_io_intercept *msg, uint32_t *flags);
 MUST_CHECK enum emu mmio_intercept(struct vcpu *v, const struct hv_memory_intercept *msg, uint32_t *flags);
 

@@ -258,9 +258,8 @@ void rtc_run(struct rtc *rtc)
     update_irq(rtc);
 }
 
-uint64_t rtc_deadline(const struct rtc *rtc)
+static __attribute__((noinline)) uint64_t enabled_deadline(const struct rtc *rtc, uint8_t b)
 {
-    uint8_t b = rtc->cmos[REG_B];
     uint64_t deadline = 0;
 
     if ((b & B_PIE) && period_ns(rtc) != 0) {
@@ -274,6 +273,14 @@ uint64_t rtc_deadline(const struct rtc *rtc)
         deadline = deadline == 0 ? second : MIN(deadline, second);
     }
     return deadline;
+}
+
+// Asked after every access to any device.
+uint64_t rtc_deadline(const struct rtc *rtc)
+{
+    uint8_t b = rtc->cmos[REG_B];
+
+    return (b & (B_PIE | B_AIE | B_UIE)) == 0 ? 0 : enabled_deadline(rtc, b);
 }
 
 // --- registers ---

@@ -170,11 +170,6 @@ void uart16550_console_changed(struct uart16550 *uart)
     update_irq(uart);
 }
 
-uint64_t uart16550_deadline(const struct uart16550 *uart)
-{
-    return uart->recheck_ns;
-}
-
 void uart16550_run(struct uart16550 *uart, uint64_t now_ns)
 {
     if (uart->recheck_ns == 0 || now_ns < uart->recheck_ns) {

@@ -36,13 +36,14 @@ static uint64_t call(uint64_t input)
 // Fast form: RDX and R8 are the parameters themselves. *rdx is what the call returns there.
 static hv_status_t call_fast(uint64_t code, uint64_t *rdx, uint64_t param2)
 {
-    uint64_t rcx = code | HVCALL_FAST, result;
+    uint64_t rcx = code | HVCALL_FAST, value = *rdx, result;
     register uint64_t r8 __asm__("r8") = param2;
 
     __asm__ volatile("call *%4"
-                     : "=a"(result), "+c"(rcx), "+d"(*rdx), "+r"(r8)
+                     : "=a"(result), "+c"(rcx), "+d"(value), "+r"(r8)
                      : "r"(hypercall_page)
                      : "r9", "r10", "r11", "cc", "memory");
+    *rdx = value;
     return (hv_status_t)HVCALL_RESULT_STATUS(result);
 }
 

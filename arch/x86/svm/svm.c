@@ -237,14 +237,13 @@ static void refresh_asid(struct vp *vp, struct asid_state *a)
 
 // An event whose delivery the exit interrupted is delivered again at the next entry. Software interrupts
 // and INT3/INTO are not: RIP still points at them, so they execute again.
-static void requeue_event(struct vp *vp, struct vmcb *v)
+static void requeue_event(struct vmcb *v)
 {
     uint64_t info = v->exit_int_info;
     unsigned type = (unsigned)(info >> 8) & 7;
     unsigned vector = (unsigned)info & 0xff;
 
-    vp->exit.vectoring = (info & SVM_EVENT_VALID) != 0;
-    if (!vp->exit.vectoring || type == EVENT_SW_INT ||
+    if ((info & SVM_EVENT_VALID) == 0 || type == EVENT_SW_INT ||
         (type == EVENT_EXCEPTION && (vector == 3 || vector == 4))) {
         return;
     }
@@ -266,7 +265,7 @@ static void svm_vp_run(struct vp *vp)
         *tpr = (uint8_t)(v->v_tpr << 4);
     }
     v->event_inj = 0;
-    requeue_event(vp, v);
+    requeue_event(v);
     svm_decode_exit(vp);
 }
 
