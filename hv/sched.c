@@ -71,6 +71,7 @@ static void dequeue(struct sched_cpu *s, struct vp *vp)
     struct vp **at = vp->priority == 0 ? &s->rt_first : &s->fair_first;
 
     while (*at != vp) {
+        ASSERT(*at != NULL);
         at = &(*at)->run_next;
     }
     *at = vp->run_next;
