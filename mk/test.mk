@@ -9,13 +9,16 @@ BOOT_TEST_NEEDS := image tools $(GUEST_VMLINUZ) $(GUEST_BUSYBOX)
 # Fetched with the sources (mk/deps.mk).
 $(GUEST_VMLINUZ) $(GUEST_BUSYBOX): ;
 
-test: test-build ## unit tests and micro-guests; ends with "N passed, N failed"
+test: test-build ## unit tests, API tests, fuzzers briefly, micro-guests; ends with "N passed, N failed"
 	@echo 'not run: the boot tier (make test-boot). Under the software AMD-V of QEMU 7.2 some boots are lost'
 	@echo '         (docs/decisions.md, "Known faults"); until that is understood it would make this run a lottery.'
-	$(Q)$(RUN_TESTS) unit guest
+	$(Q)$(RUN_TESTS) unit sim guest
 
 test-unit: $(UNIT_BINS) ## unit tests on the host, with sanitizers
 	$(Q)$(RUN_TESTS) unit
+
+test-sim: $(BUILD)/keelson-sim $(GUEST_VMLINUZ) ## the API over a simulated hypervisor
+	$(Q)$(RUN_TESTS) sim
 
 test-guest: $(BOOT_TEST_NEEDS) $(GUEST_TEST_NEEDS) ## micro-guests on both back ends
 	$(Q)$(RUN_TESTS) guest

@@ -5,6 +5,7 @@
     run.py [--build DIR] [--deps DIR] [--only WORD] TIER...
 
 unit   cmocka programs, one for each tests/unit/test_*.c, already built
+sim    pytest files tests/sim/test_*.py: the API over a simulated hypervisor
 guest  pytest files tests/guest/test_*.py: micro-guests
 boot   pytest files tests/boot/test_*.py: the real image in emulators
 
@@ -194,7 +195,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--deps", type=pathlib.Path, default=ROOT / "build" / "deps")
     parser.add_argument("--only", default="", help="run only tests whose name contains this")
-    parser.add_argument("tiers", nargs="+", choices=["unit", "guest", "boot"])
+    parser.add_argument("tiers", nargs="+", choices=["unit", "sim", "guest", "boot"])
     args = parser.parse_args()
     args.build, args.deps = args.build.resolve(), args.deps.resolve()
 
