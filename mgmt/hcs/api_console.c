@@ -146,8 +146,9 @@ static struct console *console_of(struct http_request *r, struct system **system
         return NULL;
     }
     if (!(*system)->com[port].present) {
-        snprintf(message, sizeof message, "the document of system '%.120s' has no $.VirtualMachine.Devices.ComPorts.%u",
-                 (*system)->id, (unsigned)port);
+        snprintf(message, sizeof message,
+                 "the document of system '%.120s' has no $.VirtualMachine.Devices.ComPorts.%u", (*system)->id,
+                 (unsigned)port);
         api_fail(r, HR_E_NOT_FOUND, message);
         return NULL;
     }
