@@ -115,12 +115,15 @@ static const char *check_segments(struct elf_image *image)
         if (table[i].type == PT_DYNAMIC || table[i].type == PT_INTERP) {
             return "the image is dynamically linked";
         }
-        if (table[i].type != PT_LOAD || table[i].memsz == 0) {
+        if (table[i].type != PT_LOAD) {
             continue;
         }
         const char *error = check_segment(&table[i], image->file_size);
         if (error != NULL) {
             return error;
+        }
+        if (table[i].memsz == 0) {
+            continue;
         }
         if (overlaps_an_earlier_one(table, i)) {
             return "segments overlap";
@@ -158,7 +161,7 @@ void elf_load(const struct elf_image *image, uint8_t *memory)
 
     mem_set(memory, 0, image->vend - image->vbase);
     for (unsigned i = 0; i < count; i++) {
-        if (table[i].type == PT_LOAD) {
+        if (table[i].type == PT_LOAD && table[i].memsz != 0) {
             mem_copy(memory + (table[i].vaddr - image->vbase), image->file + table[i].offset,
                      table[i].filesz);
         }

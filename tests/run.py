@@ -5,6 +5,8 @@
     run.py [--build DIR] [--deps DIR] [--only WORD] TIER...
 
 unit   cmocka programs, one for each tests/unit/test_*.c, already built
+sim    pytest files tests/sim/test_*.py: the API over a simulated hypervisor
+fuzz   libFuzzer targets, one for each tests/fuzz/fuzz_*.c, already built; --fuzz-seconds each
 guest  pytest files tests/guest/test_*.py: micro-guests
 boot   pytest files tests/boot/test_*.py: the real image in emulators
 
@@ -24,6 +26,7 @@ import xml.etree.ElementTree as ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 UNIT_TIMEOUT_S = 300
+FUZZ_GRACE_S = 240  # beyond a run's own time: reading its corpus, the last input
 PYTEST_TIMEOUT_S = 3000
 TAIL_LINES = 60
 # cmocka's TAP output, one line a case; 1.1.5 writes a skipped case as "not ok N # SKIP name".
@@ -125,6 +128,43 @@ def run_unit(args):
     return total
 
 
+# ---- fuzz tier -------------------------------------------------------------------------------------
+
+
+def run_fuzzer(name, args):
+    """Run one target for its time; what it found lies beside its corpus in BUILD/fuzz."""
+    corpus = args.build / "fuzz" / name
+    corpus.mkdir(parents=True, exist_ok=True)
+    seeds = ROOT / "tests" / "fuzz" / "corpus" / name
+    command = [args.build / "host" / "fuzz" / name, f"-max_total_time={args.fuzz_seconds}", "-verbosity=0", "-timeout=60",
+               "-print_final_stats=1", f"-artifact_prefix={args.build}/fuzz/{name}-", corpus]
+    try:
+        done = subprocess.run(command + [seeds] * seeds.is_dir(), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=args.fuzz_seconds + FUZZ_GRACE_S, check=False)
+        text, status = done.stdout.decode(errors="replace"), done.returncode
+    except subprocess.TimeoutExpired as expired:
+        text, status = (expired.stdout or b"").decode(errors="replace") + "\ndoes not end\n", -1
+    except OSError as error:
+        text, status = f"{error}\n", -1
+    units = re.search(r"number_of_executed_units: (\d+)", text)
+    return name, status == 0 and units is not None, int(units[1]) if units else 0, text
+
+
+def run_fuzz(args):
+    names = [source.stem[len("fuzz_"):] for source in sorted((ROOT / "tests" / "fuzz").glob("fuzz_*.c"))
+             if args.only in source.stem]
+    total = Tally()
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, good, units, text in pool.map(lambda name: run_fuzzer(name, args), names):
+            print(f"  fuzz_{name:<27} {units} inputs{'' if good else ', FAILED'}", flush=True)
+            if good:
+                total.passed += 1
+            else:
+                total.fail(f"fuzz: {name}")
+                print(tail(text), flush=True)
+    return total
+
+
 # ---- pytest tiers ----------------------------------------------------------------------------------
 
 
@@ -193,8 +233,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--deps", type=pathlib.Path, default=ROOT / "build" / "deps")
+    parser.add_argument("--fuzz-seconds", type=int, default=20, help="how long each fuzz target runs")
     parser.add_argument("--only", default="", help="run only tests whose name contains this")
-    parser.add_argument("tiers", nargs="+", choices=["unit", "guest", "boot"])
+    parser.add_argument("tiers", nargs="+", choices=["unit", "sim", "fuzz", "guest", "boot"])
     args = parser.parse_args()
     args.build, args.deps = args.build.resolve(), args.deps.resolve()
 
@@ -202,7 +243,7 @@ def main():
     for tier in args.tiers:
         started = time.monotonic()
         print(f"== {tier}", flush=True)
-        tally = run_unit(args) if tier == "unit" else run_pytest(args, tier)
+        tally = {"unit": run_unit, "fuzz": run_fuzz}.get(tier, lambda args, tier=tier: run_pytest(args, tier))(args)
         print(f"   {tier}: {time.monotonic() - started:.0f} s, {tally.passed} of "
               f"{tally.passed + tally.failed + tally.skipped} cases good", flush=True)
         total.add(tally)

@@ -100,12 +100,13 @@ struct queue {
     uint16_t size;       // power of two
     uint16_t next_avail; // free running
     uint16_t next_used;
+    bool held[QUEUE_MAX]; // the device has this buffer
 };
 
 static struct virtio_net {
     struct nic nic;
     mmio_t common, notify, isr, config;
-    uint32_t notify_multiplier;
+    uint32_t notify_multiplier, notify_length;
     bool has_status;
     bool config_changed;
     struct queue queue[QUEUES];
@@ -117,6 +118,7 @@ static void offer(struct queue *q, uint16_t index)
 {
     q->mem->avail.ring[q->next_avail % q->size] = index;
     q->next_avail++;
+    q->held[index] = true;
 }
 
 // Publishes what was offered and tells the device, unless it said that it looks by itself (2.6.13).
@@ -132,25 +134,30 @@ static void publish(struct virtio_net *v, unsigned queue)
     }
 }
 
-// The next used element. A device that names a buffer which does not exist is not believed.
-static bool take_used(struct queue *q, uint16_t *index, uint32_t *length)
-{
-    volatile struct used_elem *e;
-
-    if (q->next_used == q->mem->used.index) {
-        return false;
-    }
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    e = &q->mem->used.ring[q->next_used % q->size];
-    *index = (uint16_t)(e->id % q->size);
-    *length = e->length;
-    q->next_used++;
-    return true;
-}
-
 static uint16_t outstanding(const struct queue *q)
 {
     return (uint16_t)(q->next_avail - q->next_used);
+}
+
+// The next buffer that comes back. A device that names one it does not have, or gives back more than it got, is not
+// believed.
+static bool take_used(struct queue *q, uint16_t *index, uint32_t *length)
+{
+    while (outstanding(q) > 0 && q->next_used != q->mem->used.index) {
+        volatile struct used_elem *e = &q->mem->used.ring[q->next_used % q->size];
+        uint32_t id;
+
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        id = e->id;
+        *length = e->length;
+        q->next_used++;
+        if (id < q->size && q->held[id]) {
+            q->held[id] = false;
+            *index = (uint16_t)id;
+            return true;
+        }
+    }
+    return false;
 }
 
 // --- receive and transmit ---
@@ -276,13 +283,15 @@ static const struct nic_ops ops = {.name = "virtio-net", .interrupt = interrupt,
 
 // --- start ---
 
-// Maps the structure of this type; *multiplier (may be NULL) gets the dword behind the capability.
-static bool map_structure(const struct pci_device *dev, uint8_t type, uint32_t min, mmio_t *out,
-                          uint32_t *multiplier)
+// Maps the structure of this type, which has at least `min` bytes; returns where its capability is, 0 if there is
+// none, and its length. The list of a broken device may be a loop.
+static uint8_t map_structure(const struct pci_device *dev, uint8_t type, uint32_t min, mmio_t *out,
+                             uint32_t *out_length)
 {
-    uint8_t cap = 0;
+    uint8_t cap = pci_find_capability(dev, PCI_CAP_VENDOR, 0);
 
-    while ((cap = pci_find_capability(dev, PCI_CAP_VENDOR, cap)) != 0) {
+    for (unsigned n = 0; n < PCI_MAX_CAPABILITIES && cap != 0;
+         n++, cap = pci_find_capability(dev, PCI_CAP_VENDOR, cap)) {
         uint32_t offset = pci_config_read(dev->at, (uint8_t)(cap + 8));
         uint32_t length = pci_config_read(dev->at, (uint8_t)(cap + 12));
         uint64_t base, size;
@@ -293,13 +302,25 @@ static bool map_structure(const struct pci_device *dev, uint8_t type, uint32_t m
         if (pci_bar(dev, pci_read8(dev, (uint8_t)(cap + 4)), &base, &size) && offset < size &&
             length <= size - offset) {
             *out = mmio_map(base + offset);
-            if (multiplier != NULL) {
-                *multiplier = pci_config_read(dev->at, (uint8_t)(cap + 16));
-            }
-            return true;
+            *out_length = length;
+            return cap;
         }
     }
-    return false;
+    return 0;
+}
+
+static bool map_structures(struct virtio_net *v, const struct pci_device *dev)
+{
+    uint8_t notify = map_structure(dev, CFG_NOTIFY, 2, &v->notify, &v->notify_length);
+    uint32_t length;
+
+    if (notify == 0 || map_structure(dev, CFG_COMMON, 56, &v->common, &length) == 0 ||
+        map_structure(dev, CFG_ISR, 1, &v->isr, &length) == 0 ||
+        map_structure(dev, CFG_DEVICE, 8, &v->config, &length) == 0) {
+        return false;
+    }
+    v->notify_multiplier = pci_config_read(dev->at, (uint8_t)(notify + 16)); // 4.1.4.4
+    return true;
 }
 
 static void add_status(struct virtio_net *v, uint8_t bits)
@@ -358,16 +379,18 @@ static bool start_queue(struct virtio_net *v, unsigned index, struct nic_memory 
 {
     struct queue *q = &v->queue[index];
     uint64_t notify_offset;
+    uint16_t offered;
 
     mmio_write16(v->common, QUEUE_SELECT, (uint16_t)index);
-    q->size = largest_power_of_two(MIN(mmio_read16(v->common, QUEUE_SIZE), (uint16_t)QUEUE_MAX));
-    if (q->size == 0) {
+    offered = mmio_read16(v->common, QUEUE_SIZE);
+    q->size = largest_power_of_two(MIN(offered, (uint16_t)QUEUE_MAX));
+    notify_offset = (uint64_t)mmio_read16(v->common, QUEUE_NOTIFY_OFF) * v->notify_multiplier;
+    if (q->size == 0 || notify_offset > v->notify_length - 2) {
         return false;
     }
     q->mem = (volatile struct queue_memory *)(dma.va + index * QUEUE_BYTES);
     q->gpa = dma.gpa + index * QUEUE_BYTES;
     memset(dma.va + index * QUEUE_BYTES, 0, QUEUE_BYTES);
-    notify_offset = (uint64_t)mmio_read16(v->common, QUEUE_NOTIFY_OFF) * v->notify_multiplier;
     q->notify = (mmio_t){v->notify.base + notify_offset};
     mmio_write16(v->common, QUEUE_SIZE, q->size);
     write64(v->common, QUEUE_DESC, q->gpa + offsetof(struct queue_memory, desc));
@@ -432,10 +455,7 @@ struct nic *virtio_net_probe(const struct pci_device *dev, struct frame_rings *r
     v->nic.ops = &ops;
     v->nic.rings = rings;
     pci_enable(dev, false);
-    if (!map_structure(dev, CFG_COMMON, 56, &v->common, NULL) ||
-        !map_structure(dev, CFG_NOTIFY, 2, &v->notify, &v->notify_multiplier) ||
-        !map_structure(dev, CFG_ISR, 1, &v->isr, NULL) ||
-        !map_structure(dev, CFG_DEVICE, 8, &v->config, NULL)) {
+    if (!map_structures(v, dev)) {
         *why = "it has no modern (virtio 1.0) interface";
         pci_quiesce(dev);
         return NULL;

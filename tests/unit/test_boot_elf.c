@@ -166,6 +166,9 @@ static void test_segment_bounds(void **state)
     file.segments[1].p_memsz = DATA_BYTES - 1;
     expect_refused("larger in the file");
     setup(state);
+    file.segments[1].p_memsz = 0; // nothing to load, and yet something to copy
+    expect_refused("larger in the file");
+    setup(state);
     file.segments[1].p_memsz = 1ull << 40;
     expect_refused("too large");
     setup(state);
