@@ -167,7 +167,7 @@ static void inject_interrupt(struct vp *vp, int vector)
         vp->interrupts++;
         vector = vlapic_pending(vp);
     }
-    vp->check_interrupts = vector >= 0;
+    vp->check_interrupts = vector >= 0 || vp->nmi_pending; // AMD-V has no exit for the end of an NMI's IRET
     virt->want_windows(vp, vector >= 0, vp->nmi_pending);
 }
 
