@@ -47,7 +47,7 @@ extern uint64_t caught_error, caught_cr2;
 void on_interrupt(uint8_t vector, void (*fn)(struct frame *));
 
 // x2APIC register access and hypercalls.
-void apic_enable(void); // x2APIC mode, software enable
+void apic_enable(void);                 // x2APIC mode, software enable
 #define X2(reg) (0x800u + ((reg) >> 4)) // MSR of an APIC register given by its offset in the page
 #define APIC_ID_REG 0x20u
 #define APIC_VERSION 0x30u

@@ -196,7 +196,10 @@ void guest_xapic(void)
     CHECK(xapic_read(APIC_TPR_REG) == 0x20);
     __asm__ volatile("mov %%cr8, %0" : "=r"(wide));
     CHECK(wide == 2);
-    __asm__ volatile("movzbl (%1), %%eax; mov %%al, %0" : "=q"(narrow) : "r"(APIC_PAGE + APIC_TPR_REG) : "rax", "memory");
+    __asm__ volatile("movzbl (%1), %%eax; mov %%al, %0"
+                     : "=q"(narrow)
+                     : "r"(APIC_PAGE + APIC_TPR_REG)
+                     : "rax", "memory");
     CHECK(narrow == 0x20);
     __asm__ volatile("movl $0x30, (%0)" : : "r"(APIC_PAGE + APIC_TPR_REG) : "memory");
     CHECK(xapic_read(APIC_TPR_REG) == 0x30);
@@ -228,7 +231,7 @@ void guest_xapic(void)
     CHECK((xapic_read(APIC_LVT_LINT0_REG) & 0x10700) == 0x10700);
     xapic_write(APIC_SVR_REG, 0xff); // software disable masks the local vector table
     CHECK((xapic_read(APIC_LVT_TIMER_REG) & 0x10000) != 0);
-    (void)xapic_read(0x40);  // reserved
+    (void)xapic_read(0x40); // reserved
     (void)xapic_read(0xff0);
     xapic_write(0xff0, 1);
     (void)*(volatile uint32_t *)(APIC_PAGE + 0x84); // between registers

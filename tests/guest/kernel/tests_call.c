@@ -31,7 +31,8 @@ void guest_hypercall_errors(void)
     CHECK(status(GET_ONE | BIT(63), IN, OUT) == HV_STATUS_INVALID_HYPERCALL_INPUT);
     CHECK(status(GET_ONE | BIT(17), IN, OUT) == HV_STATUS_INVALID_HYPERCALL_INPUT); // variable header
     CHECK(status(GET_ONE | HVCALL_FAST, IN, OUT) == HV_STATUS_INVALID_HYPERCALL_INPUT);
-    CHECK(status(HVCALL_NOTIFY_LONG_SPIN_WAIT | HVCALL_REP_COUNT(1), IN, OUT) == HV_STATUS_INVALID_HYPERCALL_INPUT);
+    CHECK(status(HVCALL_NOTIFY_LONG_SPIN_WAIT | HVCALL_REP_COUNT(1), IN, OUT) ==
+          HV_STATUS_INVALID_HYPERCALL_INPUT);
     for (unsigned i = 1; i < 8; i++) {
         CHECK(status(GET_ONE, IN + i, OUT) == HV_STATUS_INVALID_ALIGNMENT);
         CHECK(status(GET_ONE, IN, OUT + i) == HV_STATUS_INVALID_ALIGNMENT);
@@ -91,7 +92,8 @@ void guest_hypercalls_refused(void)
     static const uint64_t ids[] = {HV_PARTITION_ID_SELF, 0, 1 | 1 << 16, 2 | 1 << 16, 0x1234567890ull};
 
     for (unsigned r = 0; r < ARRAY_LEN(rows); r++) {
-        uint64_t input = rows[r].code | (rows[r].rep ? HVCALL_REP_COUNT(1) : 0) | (rows[r].fast ? HVCALL_FAST : 0);
+        uint64_t input = rows[r].code | (rows[r].rep ? HVCALL_REP_COUNT(1) : 0) |
+                         (rows[r].fast ? HVCALL_FAST : 0);
 
         for (unsigned i = 0; i < ARRAY_LEN(ids); i++) {
             uint64_t s;

@@ -14,8 +14,15 @@ static const uint16_t codes[] = {
 
 static uint64_t random_address(void)
 {
-    static const uint64_t good[] = {GUEST_SCRATCH_GPA, GUEST_SCRATCH_GPA + 4096, GUEST_SCRATCH_GPA + 4096 - 8,
-                                    GUEST_SCRATCH_GPA + 8, 0xfee00000, 0, GUEST_UNMAPPED_GPA, ~0ull, 1ull << 46,
+    static const uint64_t good[] = {GUEST_SCRATCH_GPA,
+                                    GUEST_SCRATCH_GPA + 4096,
+                                    GUEST_SCRATCH_GPA + 4096 - 8,
+                                    GUEST_SCRATCH_GPA + 8,
+                                    0xfee00000,
+                                    0,
+                                    GUEST_UNMAPPED_GPA,
+                                    ~0ull,
+                                    1ull << 46,
                                     (1ull << 46) - 8};
 
     return random64() % 8 == 0 ? random64() : pick(good, ARRAY_LEN(good));
@@ -33,8 +40,8 @@ static uint64_t random_input(void)
 
 static void random_page(void)
 {
-    static const uint64_t words[] = {HV_PARTITION_ID_SELF, 0, 1, 1 | 1 << 16, 2 | 1 << 16, HV_VP_INDEX_SELF, HV_REG_CR3,
-                                     0x100, ~0ull};
+    static const uint64_t words[] = {HV_PARTITION_ID_SELF, 0,          1,     1 | 1 << 16, 2 | 1 << 16,
+                                     HV_VP_INDEX_SELF,     HV_REG_CR3, 0x100, ~0ull};
     uint64_t *page = (uint64_t *)HC_IN;
 
     for (unsigned i = 0; i < 16; i++) {
@@ -64,10 +71,12 @@ void guest_hypercall_garbage(void)
 
 static uint32_t random_msr(void)
 {
-    static const uint64_t bases[] = {0, 0x100, 0x200, 0x400, 0x480, 0x600, 0x800, 0xc80, 0xd00, 0x40000000, 0x40000080,
-                                     0x40000100, 0xc0000080, 0xc0000100, 0xc0010000, 0xc0010100, 0xc0011000};
+    static const uint64_t bases[] = {0,          0x100,      0x200,      0x400,      0x480,      0x600,
+                                     0x800,      0xc80,      0xd00,      0x40000000, 0x40000080, 0x40000100,
+                                     0xc0000080, 0xc0000100, 0xc0010000, 0xc0010100, 0xc0011000};
 
-    return random64() % 8 == 0 ? (uint32_t)random64() : (uint32_t)(pick(bases, ARRAY_LEN(bases)) + random64() % 0x100);
+    return random64() % 8 == 0 ? (uint32_t)random64()
+                               : (uint32_t)(pick(bases, ARRAY_LEN(bases)) + random64() % 0x100);
 }
 
 void guest_storm_msr(void)

@@ -10,15 +10,15 @@ void guest_cpuid(void)
 {
     struct cpuid_regs r = cpuid(1, 0);
 
-    CHECK((r.ecx & BIT(31)) != 0);  // hypervisor present
-    CHECK((r.ecx & BIT(21)) != 0);  // x2APIC
-    CHECK((r.ecx & BIT(24)) != 0);  // TSC deadline
-    CHECK((r.ecx & BIT(5)) == 0);   // VMX hidden
-    CHECK((r.ebx >> 24) == 0);      // initial APIC id
+    CHECK((r.ecx & BIT(31)) != 0); // hypervisor present
+    CHECK((r.ecx & BIT(21)) != 0); // x2APIC
+    CHECK((r.ecx & BIT(24)) != 0); // TSC deadline
+    CHECK((r.ecx & BIT(5)) == 0);  // VMX hidden
+    CHECK((r.ebx >> 24) == 0);     // initial APIC id
     r = cpuid(0x40000000, 0);
     CHECK(r.eax >= 0x40000006);
     CHECK(r.ebx == 0x7263694d && r.ecx == 0x666f736f && r.edx == 0x76482074);
-    CHECK(cpuid(0x40000001, 0).eax == 0x31237648); // "Hv#1"
+    CHECK(cpuid(0x40000001, 0).eax == 0x31237648);   // "Hv#1"
     CHECK((cpuid(0x80000001, 0).ecx & BIT(2)) == 0); // SVM hidden
     CHECK((cpuid(0x80000007, 0).edx & BIT(8)) != 0); // invariant TSC
     CHECK((cpuid(1, 0).ecx & BIT(27)) == 0);         // OSXSAVE follows CR4
@@ -161,7 +161,10 @@ void guest_xsetbv(void)
 
 static void user_cpuid(void)
 {
-    __asm__ volatile("cpuid; xor %%ecx, %%ecx; div %%ecx" : : "a"(0), "c"(0) : "rbx", "rdx"); // the #DE says: it ran
+    __asm__ volatile("cpuid; xor %%ecx, %%ecx; div %%ecx"
+                     :
+                     : "a"(0), "c"(0)
+                     : "rbx", "rdx"); // the #DE says: it ran
 }
 static void user_vmcall(void)
 {
@@ -300,7 +303,9 @@ void guest_debug_registers(void)
     CHECK(v == 0x1111);
     __asm__ volatile("mov %%dr3, %0" : "=r"(v));
     CHECK(v == 0xffff800000002222ull);
-    __asm__ volatile("mov %0, %%dr7" : : "r"(DR7_INIT | 1 | 1ull << 16 | 2ull << 18)); // writes of 8 bytes at DR0
+    __asm__ volatile("mov %0, %%dr7"
+                     :
+                     : "r"(DR7_INIT | 1 | 1ull << 16 | 2ull << 18)); // writes of 8 bytes at DR0
     watched = 1;
     __asm__ volatile("nop");
     CHECK(debug_count == 1 && (debug_dr6 & 1) != 0);
@@ -309,7 +314,7 @@ void guest_debug_registers(void)
     CHECK(debug_count == 2 && (debug_dr6 & 2) != 0 && debug_rip[1] == (uint64_t)breakpoint_here);
     __asm__ volatile("mov %0, %%dr7" : : "r"(DR7_INIT));
     breakpoint_here();
-    if (!on_svm()) { // QEMU has neither INT1 nor general detect
+    if (!on_svm()) {                    // QEMU has neither INT1 nor general detect
         __asm__ volatile(".byte 0xf1"); // INT1
         CHECK(debug_count == 3);
         __asm__ volatile("mov %0, %%dr7" : : "r"(DR7_INIT | DR7_GD));

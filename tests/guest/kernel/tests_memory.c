@@ -135,8 +135,8 @@ void guest_rights(void)
     CHECK(load64(ro) == 0x7777);
     CHECK(load64(ro + 4096) == 0xc3);
     ((void (*)(void))(ro + 4096))(); // RET; the same
-    outl(PORT_STEP, 1); // the root unmaps the page
-    outl(PORT_STEP, 2); // and has seen nothing so far
+    outl(PORT_STEP, 1);              // the root unmaps the page
+    outl(PORT_STEP, 2);              // and has seen nothing so far
     load64(ro);
     fail(__LINE__);
 }

@@ -78,7 +78,10 @@ void guest_synthetic_msrs(void)
     CHECK(CATCH(wrmsr(MSR_HYPERCALL, 0x40000000 | 1)) == VECTOR_GP); // no memory there
     wrmsr(MSR_HYPERCALL, GUEST_DATA_GPA | 1);
     CHECK(rdmsr(MSR_HYPERCALL) == (GUEST_DATA_GPA | 1));
-    __asm__ volatile("call *%1" : "=a"(a) : "r"((uint64_t)GUEST_DATA_GPA), "c"(0x7777), "d"(0) : "r8", "r9", "r10", "r11", "memory");
+    __asm__ volatile("call *%1"
+                     : "=a"(a)
+                     : "r"((uint64_t)GUEST_DATA_GPA), "c"(0x7777), "d"(0)
+                     : "r8", "r9", "r10", "r11", "memory");
     CHECK(a == HV_STATUS_INVALID_HYPERCALL_CODE);
     wrmsr(MSR_HYPERCALL, GUEST_DATA_GPA | 3); // locked
     wrmsr(MSR_HYPERCALL, 0);
@@ -101,8 +104,8 @@ void guest_synthetic_msrs(void)
     wrmsr(MSR_TSC_INVARIANT, 1);
     CHECK(rdmsr(MSR_TSC_INVARIANT) == 1);
     CHECK(CATCH(wrmsr(MSR_TSC_INVARIANT, 2)) == VECTOR_GP);
-    CHECK(CATCH(rdmsr(0x40000003)) == VECTOR_GP);     // reset: not offered
-    CHECK(CATCH(rdmsr(0x40000080)) == VECTOR_GP);     // SynIC: not offered
+    CHECK(CATCH(rdmsr(0x40000003)) == VECTOR_GP); // reset: not offered
+    CHECK(CATCH(rdmsr(0x40000080)) == VECTOR_GP); // SynIC: not offered
     CHECK(CATCH(wrmsr(0x400000f0, 0)) == VECTOR_GP);
     a = rdmsr(MSR_TIME_REF_COUNT);
     spin_us(1000);
@@ -129,7 +132,7 @@ void guest_reference_tsc(void)
         uint64_t after = rdmsr(MSR_TIME_REF_COUNT);
 
         CHECK(time + 2 >= before && time <= after + 2); // both are rounded
-        wrmsr(0x10, rdtsc() + (1ull << 33)); // the page follows a change of the TSC
+        wrmsr(0x10, rdtsc() + (1ull << 33));            // the page follows a change of the TSC
     }
     wrmsr(MSR_REFERENCE_TSC, 0);
 }
@@ -171,8 +174,9 @@ struct kept {
     struct fx fx;
 };
 
-static const uint32_t kept_msrs[] = {MSR_STAR,   MSR_LSTAR,          MSR_CSTAR,        MSR_SFMASK,       MSR_FS_BASE,
-                                     MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP};
+static const uint32_t kept_msrs[] = {MSR_STAR,         MSR_LSTAR,       MSR_CSTAR,          MSR_SFMASK,
+                                     MSR_FS_BASE,      MSR_GS_BASE,     MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS,
+                                     MSR_SYSENTER_ESP, MSR_SYSENTER_EIP};
 
 static void make_state(struct kept *k, uint64_t seed)
 {
@@ -191,7 +195,7 @@ static void make_state(struct kept *k, uint64_t seed)
     }
     k->fx.bytes[0] = 0x7f; // FCW: default precision
     k->fx.bytes[1] = 0x03;
-    k->fx.bytes[24] = 0x80; // MXCSR
+    k->fx.bytes[24] = 0x80;                         // MXCSR
     k->fx.bytes[25] = 0x1f | (seed & 1 ? 0x60 : 0); // rounding by seed
 }
 

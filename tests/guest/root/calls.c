@@ -53,13 +53,28 @@ static bool malformed(uint64_t good)
 bool root_calls_input(void)
 {
     static const uint32_t rows[] = {
-        HVCALL_CREATE_PARTITION,   HVCALL_GET_PARTITION_PROPERTY, HVCALL_SET_PARTITION_PROPERTY,
-        HVCALL_GET_NEXT_CHILD_PARTITION, HVCALL_DEPOSIT_MEMORY | REP_ROW, HVCALL_WITHDRAW_MEMORY | REP_ROW,
-        HVCALL_GET_MEMORY_BALANCE, HVCALL_MAP_GPA_PAGES | REP_ROW, HVCALL_UNMAP_GPA_PAGES | REP_ROW,
-        HVCALL_INSTALL_INTERCEPT,  HVCALL_CREATE_VP,              HVCALL_DELETE_VP,
-        HVCALL_GET_VP_REGISTERS | REP_ROW, HVCALL_SET_VP_REGISTERS | REP_ROW, HVCALL_TRANSLATE_VIRTUAL_ADDRESS,
-        HVCALL_READ_GPA,           HVCALL_WRITE_GPA,              HVCALL_ASSERT_VIRTUAL_INTERRUPT,
-        HVCALL_MAP_VP_STATE_PAGE,  HVCALL_UNMAP_VP_STATE_PAGE,    HVCALL_X_MAP_INTERRUPT, HVCALL_X_GET_COUNTERS,
+        HVCALL_CREATE_PARTITION,
+        HVCALL_GET_PARTITION_PROPERTY,
+        HVCALL_SET_PARTITION_PROPERTY,
+        HVCALL_GET_NEXT_CHILD_PARTITION,
+        HVCALL_DEPOSIT_MEMORY | REP_ROW,
+        HVCALL_WITHDRAW_MEMORY | REP_ROW,
+        HVCALL_GET_MEMORY_BALANCE,
+        HVCALL_MAP_GPA_PAGES | REP_ROW,
+        HVCALL_UNMAP_GPA_PAGES | REP_ROW,
+        HVCALL_INSTALL_INTERCEPT,
+        HVCALL_CREATE_VP,
+        HVCALL_DELETE_VP,
+        HVCALL_GET_VP_REGISTERS | REP_ROW,
+        HVCALL_SET_VP_REGISTERS | REP_ROW,
+        HVCALL_TRANSLATE_VIRTUAL_ADDRESS,
+        HVCALL_READ_GPA,
+        HVCALL_WRITE_GPA,
+        HVCALL_ASSERT_VIRTUAL_INTERRUPT,
+        HVCALL_MAP_VP_STATE_PAGE,
+        HVCALL_UNMAP_VP_STATE_PAGE,
+        HVCALL_X_MAP_INTERRUPT,
+        HVCALL_X_GET_COUNTERS,
     };
     uint64_t in = call_in_gpa(), out = call_out_gpa();
     bool ok = true;
@@ -72,7 +87,9 @@ bool root_calls_input(void)
         ok = (malformed(code | (rep ? REPS(1) : 0)) || complain(__LINE__, "call", code)) && ok;
         // Repetitions where there are none, none where there must be, a start beyond the end.
         ok = REFUSED(HV_STATUS_INVALID_HYPERCALL_INPUT, code | (rep ? 0 : REPS(1)), in, out) && ok;
-        ok = REFUSED(HV_STATUS_INVALID_HYPERCALL_INPUT, code | (rep ? REPS(1) : 0) | HVCALL_REP_START(1), in, out) && ok;
+        ok = REFUSED(HV_STATUS_INVALID_HYPERCALL_INPUT, code | (rep ? REPS(1) : 0) | HVCALL_REP_START(1), in,
+                     out) &&
+             ok;
         if (rep) {
             ok = REFUSED(HV_STATUS_INVALID_HYPERCALL_INPUT, code | REPS(1) | HVCALL_FAST, in, out) && ok;
         }
@@ -80,7 +97,8 @@ bool root_calls_input(void)
     ok = REFUSED(HV_STATUS_INVALID_HYPERCALL_CODE, 0, in, out) && ok;
     ok = REFUSED(HV_STATUS_INVALID_HYPERCALL_CODE, 0xffff, in, out) && ok;
     ok = REFUSED(HV_STATUS_INVALID_HYPERCALL_CODE, 0xf0ff, in, out) && ok;
-    ok = REFUSED(HV_STATUS_INVALID_HYPERCALL_INPUT, HVCALL_X_INTERCEPT_WAIT, in, out) && ok; // has a fast form only
+    ok = REFUSED(HV_STATUS_INVALID_HYPERCALL_INPUT, HVCALL_X_INTERCEPT_WAIT, in, out) &&
+         ok; // has a fast form only
     ok = REFUSED(HV_STATUS_INVALID_HYPERCALL_INPUT, HVCALL_GET_PARTITION_ID | HVCALL_FAST, in, out) && ok;
     ok = REFUSED(HV_STATUS_INVALID_ALIGNMENT, HVCALL_GET_PARTITION_ID, in, out + 4) && ok;
     ok = REFUSED(HV_STATUS_INVALID_PARAMETER, HVCALL_GET_PARTITION_ID, in, 1ull << 45) && ok;
@@ -89,7 +107,9 @@ bool root_calls_input(void)
     // The fast form takes its one parameter from RDX.
     ok = REFUSED(HV_STATUS_SUCCESS, HVCALL_NOTIFY_LONG_SPIN_WAIT | HVCALL_FAST, 1, 0) && ok;
     ok = REFUSED(HV_STATUS_INVALID_HYPERCALL_INPUT, HVCALL_NOTIFY_LONG_SPIN_WAIT | REPS(1), in, out) && ok;
-    ok = REFUSED(HV_STATUS_INVALID_PARTITION_ID, HVCALL_INITIALIZE_PARTITION | HVCALL_FAST, NO_PARTITION, 0) && ok;
+    ok = REFUSED(HV_STATUS_INVALID_PARTITION_ID, HVCALL_INITIALIZE_PARTITION | HVCALL_FAST, NO_PARTITION,
+                 0) &&
+         ok;
     return ok;
 }
 
@@ -98,13 +118,29 @@ bool root_calls_input(void)
 static bool wrong_ids(void)
 {
     static const uint64_t calls[] = {
-        HVCALL_INITIALIZE_PARTITION,     HVCALL_FINALIZE_PARTITION,     HVCALL_DELETE_PARTITION,
-        HVCALL_GET_PARTITION_PROPERTY,   HVCALL_SET_PARTITION_PROPERTY, HVCALL_GET_NEXT_CHILD_PARTITION,
-        HVCALL_DEPOSIT_MEMORY | REPS(1), HVCALL_WITHDRAW_MEMORY | REPS(1), HVCALL_GET_MEMORY_BALANCE,
-        HVCALL_MAP_GPA_PAGES | REPS(1),  HVCALL_UNMAP_GPA_PAGES | REPS(1), HVCALL_INSTALL_INTERCEPT, HVCALL_CREATE_VP,
-        HVCALL_DELETE_VP, HVCALL_GET_VP_REGISTERS | REPS(1), HVCALL_SET_VP_REGISTERS | REPS(1),
-        HVCALL_TRANSLATE_VIRTUAL_ADDRESS, HVCALL_READ_GPA, HVCALL_WRITE_GPA, HVCALL_ASSERT_VIRTUAL_INTERRUPT,
-        HVCALL_MAP_VP_STATE_PAGE, HVCALL_UNMAP_VP_STATE_PAGE, HVCALL_X_GET_COUNTERS,
+        HVCALL_INITIALIZE_PARTITION,
+        HVCALL_FINALIZE_PARTITION,
+        HVCALL_DELETE_PARTITION,
+        HVCALL_GET_PARTITION_PROPERTY,
+        HVCALL_SET_PARTITION_PROPERTY,
+        HVCALL_GET_NEXT_CHILD_PARTITION,
+        HVCALL_DEPOSIT_MEMORY | REPS(1),
+        HVCALL_WITHDRAW_MEMORY | REPS(1),
+        HVCALL_GET_MEMORY_BALANCE,
+        HVCALL_MAP_GPA_PAGES | REPS(1),
+        HVCALL_UNMAP_GPA_PAGES | REPS(1),
+        HVCALL_INSTALL_INTERCEPT,
+        HVCALL_CREATE_VP,
+        HVCALL_DELETE_VP,
+        HVCALL_GET_VP_REGISTERS | REPS(1),
+        HVCALL_SET_VP_REGISTERS | REPS(1),
+        HVCALL_TRANSLATE_VIRTUAL_ADDRESS,
+        HVCALL_READ_GPA,
+        HVCALL_WRITE_GPA,
+        HVCALL_ASSERT_VIRTUAL_INTERRUPT,
+        HVCALL_MAP_VP_STATE_PAGE,
+        HVCALL_UNMAP_VP_STATE_PAGE,
+        HVCALL_X_GET_COUNTERS,
     };
     static const uint64_t ids[] = {NO_PARTITION, 2, 0xffff, 1ull << 63};
     bool ok = true;
@@ -114,7 +150,8 @@ static bool wrong_ids(void)
             uint64_t in[8] = {ids[n]};
 
             ok = (expect(__LINE__, HV_STATUS_INVALID_PARTITION_ID, calls[i], in, sizeof(in)) ||
-                  complain(__LINE__, "call", calls[i] & 0xffff)) && ok;
+                  complain(__LINE__, "call", calls[i] & 0xffff)) &&
+                 ok;
         }
     }
     return ok;
@@ -132,9 +169,11 @@ static bool states(uint64_t id)
     ok = EXPECT(HV_STATUS_INVALID_PARTITION_STATE, HVCALL_SET_PARTITION_PROPERTY, prop) && ok;
     ok = EXPECT(HV_STATUS_INVALID_PARTITION_STATE, HVCALL_GET_PARTITION_PROPERTY, prop) && ok;
     ok = EXPECT(HV_STATUS_INVALID_PARTITION_STATE, HVCALL_INSTALL_INTERCEPT,
-                (struct hv_install_intercept_in){.partition = id, .access = 1}) && ok;
+                (struct hv_install_intercept_in){.partition = id, .access = 1}) &&
+         ok;
     ok = EXPECT(HV_STATUS_INVALID_PARTITION_STATE, HVCALL_ASSERT_VIRTUAL_INTERRUPT,
-                (struct hv_assert_interrupt_in){.partition = id, .vector = 32}) && ok;
+                (struct hv_assert_interrupt_in){.partition = id, .vector = 32}) &&
+         ok;
     ok = EXPECT(HV_STATUS_INSUFFICIENT_MEMORY, HVCALL_INITIALIZE_PARTITION, (struct id_in){id}) && ok;
     ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_DELETE_PARTITION, (struct id_in){id}) && ok;
     return EXPECT(HV_STATUS_INVALID_PARTITION_ID, HVCALL_DELETE_PARTITION, (struct id_in){id}) && ok;
@@ -163,39 +202,51 @@ static bool properties(uint64_t id)
         {0x12345, 0, HV_STATUS_UNKNOWN_PROPERTY},
         {HV_PROP_REFERENCE_TIME, 1, HV_STATUS_UNKNOWN_PROPERTY},
     };
-    static const uint32_t readable[] = {HV_PROP_PRIVILEGE_FLAGS, HV_PROP_SUSPEND, HV_PROP_CPU_RESERVE, HV_PROP_CPU_CAP,
-                                        HV_PROP_CPU_WEIGHT, HV_PROP_REFERENCE_TIME, HV_PROP_PHYS_ADDR_WIDTH,
-                                        HV_PROP_PROCESSOR_CLOCK_FREQUENCY, HV_PROP_GUEST_OS_ID};
+    static const uint32_t readable[] = {HV_PROP_PRIVILEGE_FLAGS, HV_PROP_SUSPEND,
+                                        HV_PROP_CPU_RESERVE,     HV_PROP_CPU_CAP,
+                                        HV_PROP_CPU_WEIGHT,      HV_PROP_REFERENCE_TIME,
+                                        HV_PROP_PHYS_ADDR_WIDTH, HV_PROP_PROCESSOR_CLOCK_FREQUENCY,
+                                        HV_PROP_GUEST_OS_ID};
     bool ok = true;
 
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         struct hv_partition_property_in in = {.partition = id, .code = rows[i].code, .value = rows[i].value};
 
-        ok = (EXPECT(rows[i].status, HVCALL_SET_PARTITION_PROPERTY, in) || complain(__LINE__, "row", i)) && ok;
+        ok = (EXPECT(rows[i].status, HVCALL_SET_PARTITION_PROPERTY, in) || complain(__LINE__, "row", i)) &&
+             ok;
     }
     for (unsigned i = 0; i < ARRAY_LEN(readable); i++) {
         struct hv_partition_property_in in = {.partition = id, .code = readable[i]};
 
-        ok = (EXPECT(HV_STATUS_SUCCESS, HVCALL_GET_PARTITION_PROPERTY, in) || complain(__LINE__, "property", i)) && ok;
+        ok = (EXPECT(HV_STATUS_SUCCESS, HVCALL_GET_PARTITION_PROPERTY, in) ||
+              complain(__LINE__, "property", i)) &&
+             ok;
     }
     ok = EXPECT(HV_STATUS_UNKNOWN_PROPERTY, HVCALL_GET_PARTITION_PROPERTY,
-                (struct hv_partition_property_in){.partition = id, .code = 0x777}) && ok;
+                (struct hv_partition_property_in){.partition = id, .code = 0x777}) &&
+         ok;
     return EXPECT(HV_STATUS_ACCESS_DENIED, HVCALL_SET_PARTITION_PROPERTY,
-                  (struct hv_partition_property_in){.partition = ROOT_ID, .code = HV_PROP_CPU_WEIGHT, .value = 1}) && ok;
+                  (struct hv_partition_property_in){
+                      .partition = ROOT_ID, .code = HV_PROP_CPU_WEIGHT, .value = 1}) &&
+           ok;
 }
 
 static bool children(uint64_t id)
 {
-    bool ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_GET_NEXT_CHILD_PARTITION, (struct hv_get_next_child_in){.parent = ROOT_ID});
+    bool ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_GET_NEXT_CHILD_PARTITION,
+                     (struct hv_get_next_child_in){.parent = ROOT_ID});
 
     ok = WANT(out64() == id) && ok;
     ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_GET_NEXT_CHILD_PARTITION,
-                (struct hv_get_next_child_in){.parent = HV_PARTITION_ID_SELF, .previous = id}) && ok;
+                (struct hv_get_next_child_in){.parent = HV_PARTITION_ID_SELF, .previous = id}) &&
+         ok;
     ok = WANT(out64() == 0) && ok;
     ok = EXPECT(HV_STATUS_INVALID_PARTITION_ID, HVCALL_GET_NEXT_CHILD_PARTITION,
-                (struct hv_get_next_child_in){.parent = HV_PARTITION_ID_SELF, .previous = NO_PARTITION}) && ok;
+                (struct hv_get_next_child_in){.parent = HV_PARTITION_ID_SELF, .previous = NO_PARTITION}) &&
+         ok;
     return EXPECT(HV_STATUS_INVALID_PARTITION_ID, HVCALL_GET_NEXT_CHILD_PARTITION,
-                  (struct hv_get_next_child_in){.parent = id}) && ok;
+                  (struct hv_get_next_child_in){.parent = id}) &&
+           ok;
 }
 
 // From creation to deletion, one call after the other.
@@ -217,7 +268,9 @@ static bool whole_life(void)
     ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_FINALIZE_PARTITION, (struct id_in){id}) && ok;
     ok = EXPECT(HV_STATUS_INVALID_PARTITION_STATE, HVCALL_FINALIZE_PARTITION, (struct id_in){id}) && ok;
     ok = EXPECT(HV_STATUS_INVALID_PARTITION_STATE, HVCALL_DEPOSIT_MEMORY | REPS(8), deposit) && ok;
-    ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_WITHDRAW_MEMORY | REPS(8), (struct hv_withdraw_in){.partition = id}) && ok;
+    ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_WITHDRAW_MEMORY | REPS(8),
+                (struct hv_withdraw_in){.partition = id}) &&
+         ok;
     return EXPECT(HV_STATUS_SUCCESS, HVCALL_DELETE_PARTITION, (struct id_in){id}) && ok;
 }
 
@@ -242,9 +295,14 @@ bool root_calls_partition(void)
     uint64_t id;
     bool ok = wrong_ids();
 
-    ok = EXPECT(HV_STATUS_INVALID_PARAMETER, HVCALL_CREATE_PARTITION, (struct hv_create_partition_in){.flags = 1}) && ok;
-    ok = EXPECT(HV_STATUS_INVALID_PARAMETER, HVCALL_CREATE_PARTITION, (struct hv_create_partition_in){.reserved = 1}) && ok;
-    ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_CREATE_PARTITION, (struct hv_create_partition_in){.flags = 0}) && ok;
+    ok = EXPECT(HV_STATUS_INVALID_PARAMETER, HVCALL_CREATE_PARTITION,
+                (struct hv_create_partition_in){.flags = 1}) &&
+         ok;
+    ok = EXPECT(HV_STATUS_INVALID_PARAMETER, HVCALL_CREATE_PARTITION,
+                (struct hv_create_partition_in){.reserved = 1}) &&
+         ok;
+    ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_CREATE_PARTITION, (struct hv_create_partition_in){.flags = 0}) &&
+         ok;
     id = out64();
     ok = states(id) && ok;
     ok = EXPECT(HV_STATUS_ACCESS_DENIED, HVCALL_INITIALIZE_PARTITION, (struct id_in){ROOT_ID}) && ok;
@@ -255,8 +313,11 @@ bool root_calls_partition(void)
     ok = build() && ok;
     ok = properties(g.partition) && ok;
     ok = children(g.partition) && ok;
-    ok = EXPECT(HV_STATUS_INVALID_PARTITION_STATE, HVCALL_INITIALIZE_PARTITION, (struct id_in){g.partition}) && ok;
-    ok = EXPECT(HV_STATUS_INVALID_PARTITION_STATE, HVCALL_DELETE_PARTITION, (struct id_in){g.partition}) && ok;
+    ok = EXPECT(HV_STATUS_INVALID_PARTITION_STATE, HVCALL_INITIALIZE_PARTITION,
+                (struct id_in){g.partition}) &&
+         ok;
+    ok = EXPECT(HV_STATUS_INVALID_PARTITION_STATE, HVCALL_DELETE_PARTITION, (struct id_in){g.partition}) &&
+         ok;
     return guest_tear_down(&g) && ok;
 }
 
@@ -275,19 +336,31 @@ static bool bad_deposits(uint64_t id, uint64_t good)
     bool ok = true;
 
     ok = EXPECT(HV_STATUS_OPERATION_DENIED, HVCALL_DEPOSIT_MEMORY | REPS(1),
-                (struct pages_in){id, {g.ram_gpa.v >> PAGE_SHIFT}}) && ok;
+                (struct pages_in){id, {g.ram_gpa.v >> PAGE_SHIFT}}) &&
+         ok;
     ok = EXPECT(HV_STATUS_OPERATION_DENIED, HVCALL_DEPOSIT_MEMORY | REPS(1),
-                (struct pages_in){id, {(state_page >> PAGE_SHIFT) + 1}}) && ok;
+                (struct pages_in){id, {(state_page >> PAGE_SHIFT) + 1}}) &&
+         ok;
     ok = EXPECT(HV_STATUS_OPERATION_DENIED, HVCALL_DEPOSIT_MEMORY | REPS(1),
-                (struct pages_in){id, {state_page >> PAGE_SHIFT}}) && ok;
-    ok = EXPECT(HV_STATUS_OPERATION_DENIED, HVCALL_DEPOSIT_MEMORY | REPS(1), (struct pages_in){id, {0xfee00}}) && ok;
-    ok = EXPECT(HV_STATUS_OPERATION_DENIED, HVCALL_DEPOSIT_MEMORY | REPS(1), (struct pages_in){id, {1ull << 30}}) && ok;
-    ok = EXPECT(HV_STATUS_OPERATION_DENIED, HVCALL_DEPOSIT_MEMORY | REPS(1), (struct pages_in){id, {~0ull}}) && ok;
-    ok = EXPECT(HV_STATUS_OPERATION_DENIED, HVCALL_DEPOSIT_MEMORY | REPS(2), (struct pages_in){id, {good, good}}) && ok;
+                (struct pages_in){id, {state_page >> PAGE_SHIFT}}) &&
+         ok;
+    ok = EXPECT(HV_STATUS_OPERATION_DENIED, HVCALL_DEPOSIT_MEMORY | REPS(1),
+                (struct pages_in){id, {0xfee00}}) &&
+         ok;
+    ok = EXPECT(HV_STATUS_OPERATION_DENIED, HVCALL_DEPOSIT_MEMORY | REPS(1),
+                (struct pages_in){id, {1ull << 30}}) &&
+         ok;
+    ok = EXPECT(HV_STATUS_OPERATION_DENIED, HVCALL_DEPOSIT_MEMORY | REPS(1),
+                (struct pages_in){id, {~0ull}}) &&
+         ok;
+    ok = EXPECT(HV_STATUS_OPERATION_DENIED, HVCALL_DEPOSIT_MEMORY | REPS(2),
+                (struct pages_in){id, {good, good}}) &&
+         ok;
     for (uint32_t i = 0; i < boot->boot.range_count; i++) {
         if (ranges[i].type == BOOT_RANGE_RUNTIME) {
             return EXPECT(HV_STATUS_OPERATION_DENIED, HVCALL_DEPOSIT_MEMORY | REPS(1),
-                          (struct pages_in){id, {ranges[i].base >> PAGE_SHIFT}}) && ok;
+                          (struct pages_in){id, {ranges[i].base >> PAGE_SHIFT}}) &&
+                   ok;
         }
     }
     return ok;
@@ -300,20 +373,32 @@ bool root_calls_memory(void)
     bool ok = build() && must(hvif_memory_balance(g.partition, &before), "balance");
 
     ok = bad_deposits(g.partition, page) && ok; // one of them gave one page before it failed
-    ok = must(hvif_memory_balance(g.partition, &after), "balance") && WANT(after.available == before.available + 1) && ok;
-    ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_WITHDRAW_MEMORY | REPS(1), (struct hv_withdraw_in){.partition = g.partition}) && ok;
-    ok = EXPECT(HV_STATUS_ACCESS_DENIED, HVCALL_WITHDRAW_MEMORY | REPS(1), (struct hv_withdraw_in){.partition = ROOT_ID}) && ok;
-    ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_GET_MEMORY_BALANCE, (struct hv_withdraw_in){.partition = g.partition}) && ok;
+    ok = must(hvif_memory_balance(g.partition, &after), "balance") &&
+         WANT(after.available == before.available + 1) && ok;
+    ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_WITHDRAW_MEMORY | REPS(1),
+                (struct hv_withdraw_in){.partition = g.partition}) &&
+         ok;
+    ok = EXPECT(HV_STATUS_ACCESS_DENIED, HVCALL_WITHDRAW_MEMORY | REPS(1),
+                (struct hv_withdraw_in){.partition = ROOT_ID}) &&
+         ok;
+    ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_GET_MEMORY_BALANCE,
+                (struct hv_withdraw_in){.partition = g.partition}) &&
+         ok;
     ok = guest_tear_down(&g) && ok;
 
     // A partition that has pages cannot be deleted; an empty pool gives nothing.
     ok = must(hvif_create_partition(&id), "create") && ok;
-    ok = EXPECT(HV_STATUS_NO_RESOURCES, HVCALL_WITHDRAW_MEMORY | REPS(1), (struct hv_withdraw_in){.partition = id}) && ok;
-    ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_DEPOSIT_MEMORY | REPS(3), (struct pages_in){id, {page, page + 1, page + 2}}) && ok;
+    ok = EXPECT(HV_STATUS_NO_RESOURCES, HVCALL_WITHDRAW_MEMORY | REPS(1),
+                (struct hv_withdraw_in){.partition = id}) &&
+         ok;
+    ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_DEPOSIT_MEMORY | REPS(3),
+                (struct pages_in){id, {page, page + 1, page + 2}}) &&
+         ok;
     ok = EXPECT(HV_STATUS_OPERATION_DENIED, HVCALL_DELETE_PARTITION, (struct id_in){id}) && ok;
     memcpy(call_in(), &(struct hv_withdraw_in){.partition = id}, sizeof(struct hv_withdraw_in));
     result = raw_call(HVCALL_WITHDRAW_MEMORY | REPS(5), call_in_gpa(), call_out_gpa()); // more than there are
-    ok = WANT(HVCALL_RESULT_STATUS(result) == HV_STATUS_NO_RESOURCES && HVCALL_RESULT_REPS(result) == 3) && ok;
+    ok = WANT(HVCALL_RESULT_STATUS(result) == HV_STATUS_NO_RESOURCES && HVCALL_RESULT_REPS(result) == 3) &&
+         ok;
     for (unsigned i = 0; i < 3; i++) {
         const uint64_t *words = rt_gpa_to_virt(GPA(((const uint64_t *)call_out())[i] << PAGE_SHIFT));
 
@@ -333,7 +418,8 @@ struct map_in {
 
 static struct map_in map_one(uint64_t target, uint64_t source, uint32_t flags)
 {
-    return (struct map_in){{.partition = g.partition, .gpa_page = target, .flags = flags}, {source, source + 1}};
+    return (struct map_in){{.partition = g.partition, .gpa_page = target, .flags = flags},
+                           {source, source + 1}};
 }
 
 static bool map(unsigned line, hv_status_t status, struct map_in in)
@@ -368,11 +454,14 @@ bool root_calls_map(void)
     ok = MAP(HV_STATUS_INVALID_PARAMETER, map_one(1ull << 36, page, HV_MAP_RWX)) && ok;
     ok = MAP(HV_STATUS_INVALID_PARAMETER, map_one(~0ull, page, HV_MAP_RWX)) && ok;
     ok = MAP(HV_STATUS_INVALID_PARAMETER, map_one(target + 2, ~0ull, HV_MAP_RWX)) && ok;
-    ok = MAP(HV_STATUS_OPERATION_DENIED, map_one(target + 2, ((uint64_t)g.vp[0].regs - MGMT_DIRECT_BASE) >> PAGE_SHIFT, HV_MAP_RWX)) && ok;
+    ok = MAP(HV_STATUS_OPERATION_DENIED,
+             map_one(target + 2, ((uint64_t)g.vp[0].regs - MGMT_DIRECT_BASE) >> PAGE_SHIFT, HV_MAP_RWX)) &&
+         ok;
     ok = MAP(HV_STATUS_OPERATION_DENIED, map_one(target + 2, 0xfee00, HV_MAP_RWX)) && ok;
     ok = MAP(HV_STATUS_OPERATION_DENIED, map_one(target + 2, 1ull << 30, HV_MAP_RWX)) && ok;
     ok = MAP(HV_STATUS_OPERATION_DENIED,
-             map_one(target + 2, (g.ram_gpa.v + GUEST_MEMORY) >> PAGE_SHIFT, HV_MAP_RWX)) && ok; // deposited
+             map_one(target + 2, (g.ram_gpa.v + GUEST_MEMORY) >> PAGE_SHIFT, HV_MAP_RWX)) &&
+         ok; // deposited
     in = map_one(target + 2, page, HV_MAP_RWX);
     in.fixed.pad = 1;
     ok = MAP(HV_STATUS_INVALID_PARAMETER, in) && ok;
@@ -390,6 +479,7 @@ bool root_calls_map(void)
     ok = UNMAP(HV_STATUS_SUCCESS, 0x20203, 0) && ok; // splits the large page
     ok = UNMAP(HV_STATUS_INVALID_PARAMETER, 0x20200, HV_MAP_LARGE_PAGE) && ok;
     ok = EXPECT(HV_STATUS_ACCESS_DENIED, HVCALL_UNMAP_GPA_PAGES | REPS(1),
-                (struct hv_unmap_gpa_in){.partition = ROOT_ID, .gpa_page = page}) && ok;
+                (struct hv_unmap_gpa_in){.partition = ROOT_ID, .gpa_page = page}) &&
+         ok;
     return guest_tear_down(&g) && ok;
 }

@@ -120,7 +120,8 @@ static bool create_vps(struct guest *g)
             return false;
         }
         g->vp[i].regs = page;
-        if (!must(hvif_map_state_page(g->partition, i, HV_STATE_PAGE_INTERCEPT_MESSAGE, &page), "message page")) {
+        if (!must(hvif_map_state_page(g->partition, i, HV_STATE_PAGE_INTERCEPT_MESSAGE, &page),
+                  "message page")) {
             return false;
         }
         g->vp[i].msg = page;
@@ -161,7 +162,8 @@ uint64_t get_register(struct guest *g, uint32_t vp, uint32_t name)
     return value.u64;
 }
 
-bool set_segment(struct guest *g, uint32_t name, uint16_t selector, uint64_t base, uint32_t limit, uint16_t attributes)
+bool set_segment(struct guest *g, uint32_t name, uint16_t selector, uint64_t base, uint32_t limit,
+                 uint16_t attributes)
 {
     const struct hv_register_assoc reg = {
         .name = name,
@@ -197,7 +199,8 @@ bool guest_tear_down(struct guest *g)
     active[g->slot] = NULL;
     cover_exits(g->partition);
     (void)!hvif_finalize_partition(g->partition); // refused if building went wrong early
-    if (hvif_withdraw(g->partition, pages, DEPOSIT_PAGES, &done) != HV_STATUS_SUCCESS || done != DEPOSIT_PAGES) {
+    if (hvif_withdraw(g->partition, pages, DEPOSIT_PAGES, &done) != HV_STATUS_SUCCESS ||
+        done != DEPOSIT_PAGES) {
         put("root: pages lost\n");
     }
     return must(hvif_delete_partition(g->partition), "delete");
@@ -317,7 +320,8 @@ static unsigned move_length(const uint8_t *insn)
 }
 
 // Device memory: eight words of storage. Instructions other than plain moves end the guest.
-static uint32_t serve_memory(struct guest *g, const struct hv_memory_intercept *m, struct hv_register_page *regs)
+static uint32_t serve_memory(struct guest *g, const struct hv_memory_intercept *m,
+                             struct hv_register_page *regs)
 {
     unsigned length = m->insn_byte_count == 0 ? 0 : move_length(m->insn_bytes);
 
@@ -407,8 +411,9 @@ bool serve_guests(uint64_t ms)
         }
         time_arm(end);
         owed.partition = HV_PARTITION_ID_INVALID;
-        if (!must(hvif_intercept_wait(partition, owed.vp, (partition != 0 ? owed.flags : 0) |
-                                                              (all_done() ? 0 : HV_XWAIT_BLOCK), &cookie),
+        if (!must(hvif_intercept_wait(partition, owed.vp,
+                                      (partition != 0 ? owed.flags : 0) | (all_done() ? 0 : HV_XWAIT_BLOCK),
+                                      &cookie),
                   "wait")) {
             return false;
         }

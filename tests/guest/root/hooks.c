@@ -39,8 +39,8 @@ static bool map_spare(struct guest *g, unsigned page, uint32_t flags)
 {
     size_t done;
 
-    return must(hvif_map(g->partition, GPA(RIGHTS_GPA + page * PAGE_SIZE), GPA(spare_memory().v + page * PAGE_SIZE), 1,
-                         flags, &done),
+    return must(hvif_map(g->partition, GPA(RIGHTS_GPA + page * PAGE_SIZE),
+                         GPA(spare_memory().v + page * PAGE_SIZE), 1, flags, &done),
                 "map a page");
 }
 

@@ -86,7 +86,8 @@ bool root_fair_share(void)
     for (unsigned i = 0; i < SLOTS; i++) {
         ok = guest_tear_down(&guests[i]) && ok;
     }
-    return ok && WANT(least > 0) && (least * 20 > most || complain(__LINE__, "shares alike; most is more by", most / least));
+    return ok && WANT(least > 0) &&
+           (least * 20 > most || complain(__LINE__, "shares alike; most is more by", most / least));
 }
 
 static uint64_t state_of(struct guest *g, uint32_t vp)
@@ -102,9 +103,9 @@ bool root_suspend_resume(void)
     bool ok = start_spinning(g, 0, 1);
 
     for (unsigned i = 0; i < 10 && ok; i++) {
-        ok = set_register(g, 0, HV_REG_EXPLICIT_SUSPEND, 1) && WANT(get_register(g, 0, HV_REG_EXPLICIT_SUSPEND) == 1) &&
-             WANT(state_of(g, 0) == 2) && WANT(stands(g)) && set_register(g, 0, HV_REG_EXPLICIT_SUSPEND, 0) &&
-             WANT(moves(g));
+        ok = set_register(g, 0, HV_REG_EXPLICIT_SUSPEND, 1) &&
+             WANT(get_register(g, 0, HV_REG_EXPLICIT_SUSPEND) == 1) && WANT(state_of(g, 0) == 2) &&
+             WANT(stands(g)) && set_register(g, 0, HV_REG_EXPLICIT_SUSPEND, 0) && WANT(moves(g));
     }
     return guest_tear_down(g) && ok;
 }
@@ -118,7 +119,8 @@ bool root_partition_suspend(void)
     for (unsigned i = 0; i < 5 && ok; i++) {
         ok = must(hvif_set_property(g->partition, HV_PROP_SUSPEND, 1), "suspend") &&
              must(hvif_get_property(g->partition, HV_PROP_SUSPEND, &value), "property") && WANT(value == 1) &&
-             WANT(stands(g)) && must(hvif_set_property(g->partition, HV_PROP_SUSPEND, 0), "resume") && WANT(moves(g));
+             WANT(stands(g)) && must(hvif_set_property(g->partition, HV_PROP_SUSPEND, 0), "resume") &&
+             WANT(moves(g));
     }
     return guest_tear_down(g) && ok;
 }
@@ -146,7 +148,8 @@ bool root_registers_running(void)
         uint64_t rip = get_register(g, i & 1, HV_REG_RIP);
 
         ok = WANT(rip >= GUEST_KERNEL_GPA && rip < GUEST_STACK_TOP) &&
-             set_register(g, i & 1, HV_REG_R15, 0x5555 + i) && WANT(get_register(g, i & 1, HV_REG_CR3) == GUEST_TABLES_GPA);
+             set_register(g, i & 1, HV_REG_R15, 0x5555 + i) &&
+             WANT(get_register(g, i & 1, HV_REG_CR3) == GUEST_TABLES_GPA);
         if ((i & 31) == 0) {
             let_run(2);
         }
@@ -163,12 +166,14 @@ bool root_stale_completion(void)
     bool ok = start_spinning(g, 0, 1);
 
     for (unsigned i = 0; i < 50 && ok; i++) {
-        ok = WANT(hvif_intercept_wait(g->partition, 0, HV_XWAIT_ADVANCE, &cookie) == HV_STATUS_INVALID_VP_STATE);
+        ok = WANT(hvif_intercept_wait(g->partition, 0, HV_XWAIT_ADVANCE, &cookie) ==
+                  HV_STATUS_INVALID_VP_STATE);
     }
     ok = ok && WANT(hvif_intercept_wait(g->partition, 5, 0, &cookie) == HV_STATUS_INVALID_VP_INDEX);
     ok = ok && WANT(hvif_intercept_wait(g->partition, ~0u, 0, &cookie) == HV_STATUS_INVALID_VP_INDEX);
     ok = ok && WANT(hvif_intercept_wait(0x123456789, 0, 0, &cookie) == HV_STATUS_INVALID_PARTITION_ID);
-    ok = ok && WANT(hvif_intercept_wait(HV_PARTITION_ID_SELF, 0, 0, &cookie) == HV_STATUS_INVALID_PARTITION_ID);
+    ok = ok &&
+         WANT(hvif_intercept_wait(HV_PARTITION_ID_SELF, 0, 0, &cookie) == HV_STATUS_INVALID_PARTITION_ID);
     ok = ok && WANT(hvif_intercept_wait(0, 0, 0, &cookie) == HV_STATUS_SUCCESS) && WANT(cookie == 0);
     ok = ok && WANT(moves(g));
     return guest_tear_down(g) && ok;

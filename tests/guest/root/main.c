@@ -148,7 +148,8 @@ static bool run_test(unsigned number)
     }
     (void)!hvif_info(&after);
     if (!counts_equal(&before, &after)) {
-        ok = complain(__LINE__, "frame counts as before; pages in pools differ by", after.deposited_pages - before.deposited_pages);
+        ok = complain(__LINE__, "frame counts as before; pages in pools differ by",
+                      after.deposited_pages - before.deposited_pages);
     }
     put(ok ? "PASS: " : "FAIL: ");
     put(t->name);

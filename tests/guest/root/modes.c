@@ -113,7 +113,8 @@ bool root_compatibility_mode(void)
 // Two 32-bit TSSs behind the other descriptors; the second one starts code that says it is done.
 static void make_tasks(void)
 {
-    static const uint8_t done[] = {0x31, 0xc0, 0x66, 0xba, PORT_DONE, 0x00, 0xef, 0xf4}; // xor eax; mov dx; out; hlt
+    static const uint8_t done[] = {0x31,      0xc0, 0x66, 0xba,
+                                   PORT_DONE, 0x00, 0xef, 0xf4}; // xor eax; mov dx; out; hlt
     uint64_t *gdt = (uint64_t *)(g.ram + GUEST_GDT_GPA);
     uint32_t *tss = (uint32_t *)(g.ram + 0xd000);
 
@@ -200,9 +201,11 @@ bool root_invalid_state(void)
         {HV_REG_FS, {.segment = {.base = 1ull << 62, .limit = 1, .attributes = 0x93}}},
         {HV_REG_GDTR, {.table = {.base = 1ull << 62, .limit = 0}}},
         {HV_REG_IDTR, {.table = {.base = 1ull << 62, .limit = 0xffff}}},
-        {HV_REG_PENDING_INTERRUPTION, {.u64 = HV_PENDING_VALID | HV_PENDING_TYPE(7) | HV_PENDING_VECTOR(255)}},
+        {HV_REG_PENDING_INTERRUPTION,
+         {.u64 = HV_PENDING_VALID | HV_PENDING_TYPE(7) | HV_PENDING_VECTOR(255)}},
         {HV_REG_PENDING_INTERRUPTION, {.u64 = HV_PENDING_VALID | HV_PENDING_TYPE(2) | HV_PENDING_VECTOR(77)}},
-        {HV_REG_PENDING_INTERRUPTION, {.u64 = HV_PENDING_VALID | HV_PENDING_TYPE(3) | HV_PENDING_VECTOR(200)}},
+        {HV_REG_PENDING_INTERRUPTION,
+         {.u64 = HV_PENDING_VALID | HV_PENDING_TYPE(3) | HV_PENDING_VECTOR(200)}},
         {HV_REG_INTERRUPT_STATE, {.u64 = ~0ull}},
         {HV_REG_CR8, {.u64 = 16}},
         {HV_REG_APIC_BASE, {.u64 = ~0ull}},

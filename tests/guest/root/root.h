@@ -28,9 +28,9 @@ struct guest {
         const struct hv_message *msg;
     } vp[MAX_VPS];
     bool done;
-    uint32_t failed_line; // 0: none
+    uint32_t failed_line;           // 0: none
     uint32_t last_message, last_vp; // of the last intercept
-    uint64_t last_gpa;    // of the last memory intercept
+    uint64_t last_gpa;              // of the last memory intercept
     uint8_t last_access;
     uint32_t echo;
     uint32_t eois;
@@ -43,11 +43,11 @@ struct guest {
 // Row i runs the kernel's test i (tests/guest/kernel/table.c); both tables come from tests/guest/tests.def.
 struct root_test {
     const char *name;
-    uint32_t vps;       // 0: one
-    uint32_t ends_with; // message type of the last intercept: normally HV_MSG_IO_PORT
-    uint32_t seeds;     // so many runs, each with another seed; 0: one
-    bool may_time_out;  // as good an end as any
-    bool (*setup)(struct guest *g);                            // before the start
+    uint32_t vps;                   // 0: one
+    uint32_t ends_with;             // message type of the last intercept: normally HV_MSG_IO_PORT
+    uint32_t seeds;                 // so many runs, each with another seed; 0: one
+    bool may_time_out;              // as good an end as any
+    bool (*setup)(struct guest *g); // before the start
     bool (*serve)(struct guest *g, uint32_t vp, uint32_t *flags); // true: the intercept is dealt with
     bool (*after)(struct guest *g);
     bool (*run)(void); // the whole test, for ROOT_TEST
@@ -66,7 +66,8 @@ struct guest_modes *guest_modes(struct guest *g);
 bool serve_guests(uint64_t ms);
 bool set_register(struct guest *g, uint32_t vp, uint32_t name, uint64_t value);
 uint64_t get_register(struct guest *g, uint32_t vp, uint32_t name);
-bool set_segment(struct guest *g, uint32_t name, uint16_t selector, uint64_t base, uint32_t limit, uint16_t attributes);
+bool set_segment(struct guest *g, uint32_t name, uint16_t selector, uint64_t base, uint32_t limit,
+                 uint16_t attributes);
 bool must(hv_status_t status, const char *what);
 struct guest_args *guest_args(struct guest *g);
 
