@@ -173,9 +173,9 @@ static void inject_interrupt(struct vp *vp, int vector)
 
 static __attribute__((noinline)) bool prepare_entry(struct vp *vp)
 {
-    int vector;
+    bool hardware = vlapic_in_hardware(vp);
+    int vector = hardware && !vp->halted ? -1 : vlapic_pending(vp);
 
-    vector = virt_caps.apicv && !vp->halted ? -1 : vlapic_pending(vp);
     if (vp->halted && stays_halted(vp, vector)) {
         return false;
     }
@@ -183,7 +183,7 @@ static __attribute__((noinline)) bool prepare_entry(struct vp *vp)
         virt->inject(vp, EVENT_NMI, 2, false, 0);
         vp->nmi_pending = false;
     }
-    if (virt_caps.apicv && !vp->nmi_pending) {
+    if (hardware && !vp->nmi_pending) {
         vp->check_interrupts = false; // the processor delivers by itself
         virt->want_windows(vp, false, false);
         return true;

@@ -389,6 +389,10 @@ hv_status_t vp_set_register(struct vp *vp, uint32_t name, const union hv_registe
     if (name == HV_REG_XFEM && !policy_xcr0_valid(value->u64)) {
         return HV_STATUS_INVALID_PARAMETER;
     }
+    // Loading such a value is #GP, in the hypervisor (SDM 3B "Debug Registers DR4 and DR5", "Debug Status Register").
+    if (name == HV_REG_DR6 && value->u64 >> 32 != 0) {
+        return HV_STATUS_INVALID_PARAMETER;
+    }
     if (field != NULL) {
         *field = value->u64;
         return HV_STATUS_SUCCESS;

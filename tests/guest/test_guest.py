@@ -17,7 +17,8 @@ BUILD = pathlib.Path(os.environ.get("KEELSON_BUILD", "build"))
 
 # Name -> (engine, processors). QEMU's software SVM and Bochs' VT-x differ in timing as much as in kind; one
 # processor forces root and guest to share it, several let a guest's VPs run side by side.
-MACHINES = {"svm-1cpu": ("svm", 1), "svm-2cpu": ("svm", 2), "vtx-2cpu": ("vtx", 2)}
+MACHINES = {"svm-1cpu": ("svm", 1), "svm-2cpu": ("svm", 2), "vtx-1cpu": ("vtx", 1),
+            "vtx-2cpu": ("vtx", 2)}
 TIMEOUT_S = 400
 MEMORY_MIB = 512
 

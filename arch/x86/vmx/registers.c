@@ -388,6 +388,9 @@ static bool set_live(struct vp *vp, const struct live *l, uint64_t value)
 {
     uint64_t other;
 
+    if (l->name == HV_REG_TSC_AUX && value >> 32 != 0) { // reserved; not every emulator judges it
+        return false;
+    }
     if (vp->context_live) {
         return wrmsr_safe(l->msr, value);
     }

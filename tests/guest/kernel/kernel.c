@@ -189,7 +189,7 @@ bool on_svm(void)
 
 void spin_us(uint64_t us)
 {
-    uint64_t end = rdtsc() + us * (ARGS->tsc_hz / 1000000);
+    uint64_t end = rdtsc() + us * ARGS->tsc_hz / 1000000 + 1;
 
     while (rdtsc() < end) {
         cpu_pause();
