@@ -151,7 +151,9 @@ static void finish_wait(struct vp *vp)
 
 static bool stays_halted(struct vp *vp, int vector)
 {
-    if (vp->nmi_pending || (vector >= 0 && (vp_reg(vp, HV_REG_RFLAGS) & BIT(9)) != 0)) {
+    // An NMI that is blocked by another one wakes nobody.
+    if ((vp->nmi_pending && virt->nmi_allowed(vp)) ||
+        (vector >= 0 && (vp_reg(vp, HV_REG_RFLAGS) & BIT(9)) != 0)) {
         vp->halted = false;
         return false;
     }
