@@ -342,6 +342,7 @@ static bool svm_nmi_allowed(struct vp *vp)
 
 // Writes of CR8 reach the VMCB without an exit; only while an interrupt waits for one do they have to exit. (The
 // processor could compare priorities itself, but QEMU takes equal ones for deliverable and would exit for ever.)
+// With a virtual interrupt pending they exit too: QEMU 7.2 fails an assertion of its own there.
 static bool masked_by_tpr(const struct vp *vp)
 {
     uint8_t waiting = vlapic_highest(vp, APIC_IRR);
@@ -354,7 +355,7 @@ static void svm_want_windows(struct vp *vp, bool interrupt, bool nmi)
 {
     struct vmcb *v = vmcb_of(vp);
 
-    v->intercept_cr = !interrupt && masked_by_tpr(vp) ? SVM_ICPT_WRITE_CR8 : 0;
+    v->intercept_cr = interrupt || masked_by_tpr(vp) ? SVM_ICPT_WRITE_CR8 : 0;
     (void)nmi; // the IRET intercept is on whenever NMIs are masked
     if (interrupt) {
         v->v_irq |= 1;
