@@ -319,17 +319,16 @@ static unsigned move_length(const uint8_t *insn)
     return at + (insn[at + 1] >> 6 == 1 ? 3 : insn[at + 1] >> 6 == 2 ? 6 : 2);
 }
 
+bool is_plain_access(const struct hv_memory_intercept *m)
+{
+    return m->hdr.access != 2 && m->insn_byte_count != 0 && move_length(m->insn_bytes) != 0;
+}
+
 // Device memory: eight words of storage. Instructions other than plain moves end the guest.
 static uint32_t serve_memory(struct guest *g, const struct hv_memory_intercept *m,
                              struct hv_register_page *regs)
 {
-    unsigned length = m->insn_byte_count == 0 ? 0 : move_length(m->insn_bytes);
-
-    if (m->gpa >= GUEST_CHECKED_GPA && m->gpa < GUEST_CHECKED_GPA + PAGE_SIZE) {
-        g->done = true;
-        return STOPPED;
-    }
-    if (length == 0 || m->hdr.access == 2) {
+    if ((m->gpa >= GUEST_CHECKED_GPA && m->gpa < GUEST_CHECKED_GPA + PAGE_SIZE) || !is_plain_access(m)) {
         g->done = true;
         return STOPPED;
     }
@@ -338,7 +337,7 @@ static uint32_t serve_memory(struct guest *g, const struct hv_memory_intercept *
     } else {
         regs->gpr[0] = g->device[m->gpa >> 3 & 7];
     }
-    regs->rip += length;
+    regs->rip += move_length(m->insn_bytes);
     regs->dirty = HV_DIRTY_RIP;
     return HV_XWAIT_DIRTY;
 }

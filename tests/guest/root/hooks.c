@@ -82,3 +82,23 @@ bool after_rights(struct guest *g)
 {
     return WANT(g->steps == 3) && WANT(*(uint64_t *)rt_gpa_to_virt(spare_memory()) == 0x7777);
 }
+
+// --- random guests: what nobody emulates is a #GP, so that they go on ---
+
+bool serve_chaos(struct guest *g, uint32_t vp, uint32_t *flags)
+{
+    const struct hv_message *m = g->vp[vp].msg;
+    bool memory = m->header.type == HV_MSG_UNMAPPED_GPA || m->header.type == HV_MSG_GPA_INTERCEPT;
+
+    *flags = 0;
+    if (memory && !is_plain_access(&m->memory)) {
+        return set_register(g, vp, HV_REG_PENDING_INTERRUPTION,
+                            HV_PENDING_VALID | HV_PENDING_TYPE(3) | HV_PENDING_VECTOR(13) |
+                                HV_PENDING_ERROR_VALID);
+    }
+    if (m->header.type == HV_MSG_IO_PORT && (m->io.info & 8) != 0) {
+        *flags = HV_XWAIT_ADVANCE;
+        return true;
+    }
+    return false;
+}

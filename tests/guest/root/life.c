@@ -67,6 +67,33 @@ bool root_state_switch(void)
     return run_together("keep_avx") && ok;
 }
 
+// A guest that does whatever it can does it to itself alone: next to it another keeps its state and ends well.
+static bool beside_chaos(uint32_t seed)
+{
+    bool ok = guest_build(&guests[0], 0, test_number("chaos"), 2, seed) &&
+              guest_build(&guests[1], 1, test_number("keep_state"), 2, seed) && guest_start(&guests[0]) &&
+              guest_start(&guests[1]);
+
+    say_seed("chaos", seed);
+    for (unsigned i = 0; i < TEST_MS / 20 && ok && !guests[1].done; i++) {
+        let_run(20);
+    }
+    ok = ok && WANT(guests[1].done) && WANT(guests[1].failed_line == 0) &&
+         WANT(guests[1].last_message == HV_MSG_IO_PORT);
+    ok = guest_tear_down(&guests[0]) && ok;
+    return guest_tear_down(&guests[1]) && ok;
+}
+
+bool root_neighbours(void)
+{
+    bool ok = true;
+
+    for (uint32_t i = 0; i < 3; i++) {
+        ok = beside_chaos(first_seed() + 100 + i) && ok;
+    }
+    return ok;
+}
+
 bool root_fair_share(void)
 {
     bool ok = true;

@@ -13,6 +13,7 @@
 #define STOPPED 0xffffffffu
 #define ANY_END 0xffffffffu
 #define TEST_MS 8000 // by the clock of the machine; then a test has failed
+#define CHAOS_MS 400 // for a guest that may end in any way, waiting for ever for nothing included
 
 struct root_test;
 
@@ -54,6 +55,7 @@ struct root_test {
 };
 extern const struct root_test root_tests[];
 unsigned test_number(const char *name);
+uint32_t first_seed(void); // of tests with random contents; guest-seed=N in keelson.cfg
 
 // --- guest.c ---
 bool guest_init(gpa_t (*memory)(unsigned slot)); // once: where slot n's memory is
@@ -69,6 +71,7 @@ uint64_t get_register(struct guest *g, uint32_t vp, uint32_t name);
 bool set_segment(struct guest *g, uint32_t name, uint16_t selector, uint64_t base, uint32_t limit,
                  uint16_t attributes);
 bool must(hv_status_t status, const char *what);
+bool is_plain_access(const struct hv_memory_intercept *m); // one that the root knows to emulate
 struct guest_args *guest_args(struct guest *g);
 
 // --- coverage.c ---
@@ -97,6 +100,7 @@ extern const struct mgmt_boot_info *boot;
 gpa_t spare_memory(void); // 2 MiB of the root's own
 void put(const char *text);
 void put_number(uint64_t n);
+void say_seed(const char *name, uint32_t seed);                 // so that a failing run can be repeated
 bool complain(unsigned line, const char *what, uint64_t value); // prints, returns false
 #define WANT(cond) ((cond) || complain(__LINE__, #cond, 0))
 

@@ -14,6 +14,7 @@ bool after_rights(struct guest *g);
 bool after_level_interrupt(struct guest *g);
 bool after_ap_fault(struct guest *g);
 bool after_refused(struct guest *g);
+bool serve_chaos(struct guest *g, uint32_t vp, uint32_t *flags);
 
 #define TEST(...)
 #define ROOT_TEST(name_) bool root_##name_(void);
