@@ -110,6 +110,7 @@ void runqueue_remove(struct sched_cpu *s, struct vp *vp)
     struct vp **at = queue_of(s, vp);
 
     while (*at != vp) {
+        ASSERT(*at != NULL);
         at = &(*at)->run_next;
     }
     *at = vp->run_next;
