@@ -152,7 +152,9 @@ class Relay:
             elif self.client in ready:
                 self.from_client()
             if self.com in ready and not self.from_com():
-                return self.child.wait()
+                status = self.child.wait()
+                print(f"Bochs ended with status {status}", file=sys.stderr, flush=True)
+                return status & 0xff
 
     def stop(self):
         if self.child is not None and self.child.poll() is None:
