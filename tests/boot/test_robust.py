@@ -17,15 +17,8 @@ DEEP = 40  # levels of JSON; 32 are allowed
 
 @pytest.fixture(scope="module")
 def machine():
-    machine = Booted("robust", "svm")
-    yield machine
-    machine.stop()
-
-
-@pytest.fixture(autouse=True)
-def node_is_well(machine):
-    yield
-    machine.node.check()
+    with Booted("robust", "svm") as machine:
+        yield machine
 
 
 # Requests that are well-formed HTTP and leave the connection usable:
