@@ -3,7 +3,7 @@
 import datetime
 
 import pytest
-from booted import booted
+from booted import Booted, booted
 from linux_guest import GUEST_BOOT_S, STEP_S, exit_type, partition, start, state, upload, wait_shell
 from shell import Shell
 from wire import Wire, metrics, pages, wait_settled
@@ -91,6 +91,17 @@ def test_reboot_keeps_the_console(client):
         assert console.wait_end(STEP_S["svm"]) == 0
     assert exit_type(client, "again", STEP_S["svm"]) == "GracefulExit"
     assert client.keelctl("system", "history", "again").count("keelson guest ready") == 2
+
+
+def test_guest_above_4_gib():
+    """Of a machine with 6 GiB QEMU puts 2 below 4 GiB: one run of 2.5 GiB is above."""
+    with Booted("high", "svm", memory_mib=6144) as machine:
+        upload(machine.client)
+        start(machine.client, "large", cpus=1, memory=2560)
+        with machine.client.console("large") as console:
+            wait_shell(console, 1, GUEST_BOOT_S["svm"])
+            megabytes = int(console.run("free -m | sed -n 's/^Mem: *\\([0-9]*\\).*/\\1/p'", STEP_S["svm"]))
+        assert 2300 < megabytes <= 2560
 
 
 def milliseconds_for_requests(machine):
