@@ -7,6 +7,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 from booted import BUILD, Booted
@@ -201,6 +202,8 @@ def test_node_with_a_terminal(tmp_path):
     folder = BUILD / "test" / "boot" / "run-terminal"
     with subprocess.Popen(emul(folder, "--engine", "auto", "--disk", disk), cwd=ROOT, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as process:
+        watchdog = threading.Timer(RUN_TIMEOUT_S, process.kill)
+        watchdog.start()
         try:
             said = read_until(process, "keelson> ")
             assert re.search(r"^engine: (kvm|svm \(no usable KVM with nested virtualization\))$", said, re.MULTILINE)
@@ -213,6 +216,7 @@ def test_node_with_a_terminal(tmp_path):
             process.stdin.flush()
             process.communicate(timeout=60)
         finally:
+            watchdog.cancel()
             process.terminate()
     assert process.returncode == 0
     assert works_in(folder / "node0") == []

@@ -151,6 +151,17 @@ def settled(node):
     return state
 
 
+def steady(node):
+    """What settled() says when it says the same twice, a second apart."""
+    deadline = time.monotonic() + DRAIN_S
+    last, now = None, settled(node)
+    while now != last:
+        assert time.monotonic() < deadline, f"still changing: {last}, {now}"
+        time.sleep(1)
+        last, now = now, settled(node)
+    return now
+
+
 def pages(node):
     """Who has the machine's memory."""
     now = metrics(node)
