@@ -6,6 +6,7 @@
 #include "mgmt/core/core.h"
 #include "mgmt/dataplane/dataplane.h"
 #include "mgmt/dataplane/frame_link.h"
+#include "mgmt/disk_metrics.h"
 #include "mgmt/drivers/bring_up.h"
 #include "mgmt/hcs/server.h"
 #include "mgmt/hvif/hvif.h"
@@ -178,6 +179,7 @@ void mgmt_main(const struct mgmt_boot_info *info)
     report_memory();
     rt_console_init();
     disk_io_init();
+    disk_metrics_init();
     nic = drivers_bring_up();
     if (nic != NULL) {
         dataplane_set_nic(nic);
