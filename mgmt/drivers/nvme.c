@@ -332,7 +332,6 @@ static void enable_controller(struct nvme *n, uint64_t now)
     mmio_write32(n->regs, REG_AQA, (ADMIN_ENTRIES - 1) << 16 | (ADMIN_ENTRIES - 1));
     write64(n->regs, REG_ASQ, n->admin.sq_gpa);
     write64(n->regs, REG_ACQ, n->admin.cq_gpa);
-    mmio_write32(n->regs, REG_CC, CC_SIZES);
     mmio_write32(n->regs, REG_CC, CC_SIZES | (uint32_t)CC_ENABLE);
     enter(n, ENABLING, now, n->timeout_ns);
 }
