@@ -365,7 +365,12 @@ static bool set_up(struct virtio_blk *b)
     };
 
     clear_queue(b);
-    return virtio_pci_negotiate(&b->bus, b->features) && virtio_pci_start(&b->bus, &q, &b->notify);
+    if (!virtio_pci_negotiate(&b->bus, b->features) || !virtio_pci_config_vector(&b->bus, VIRTIO_NO_VECTOR) ||
+        !virtio_pci_queue_start(&b->bus, 0, &q, &b->notify)) {
+        return false;
+    }
+    virtio_pci_ready(&b->bus);
+    return true;
 }
 
 static void step_reset(struct virtio_blk *b, uint64_t now)
@@ -554,7 +559,7 @@ static bool reset_and_negotiate(struct virtio_blk *b, const char **why)
     if (b->bus.config_length < CONFIG_SIZE_LATE) {
         b->features &= ~F_LATE;
     }
-    b->size = virtio_pci_queue_size(&b->bus, QUEUE_MAX);
+    b->size = virtio_pci_queue_size(&b->bus, 0, QUEUE_MAX);
     if ((b->features & VIRTIO_F_VERSION_1) == 0 || b->size < QUEUE_MIN || !set_up(b)) {
         *why = "it refuses the driver's features or queue";
         return false;

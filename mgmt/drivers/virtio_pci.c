@@ -114,11 +114,11 @@ static void write64(mmio_t m, uint32_t offset, uint64_t value)
     mmio_write32(m, offset + 4, (uint32_t)(value >> 32));
 }
 
-uint16_t virtio_pci_queue_size(const struct virtio_pci *v, uint16_t limit)
+uint16_t virtio_pci_queue_size(const struct virtio_pci *v, uint16_t index, uint16_t limit)
 {
     uint16_t size;
 
-    mmio_write16(v->common, QUEUE_SELECT, 0);
+    mmio_write16(v->common, QUEUE_SELECT, index);
     size = MIN(mmio_read16(v->common, QUEUE_SIZE), limit);
     while ((size & (size - 1)) != 0) {
         size &= (uint16_t)(size - 1);
@@ -126,12 +126,12 @@ uint16_t virtio_pci_queue_size(const struct virtio_pci *v, uint16_t limit)
     return size;
 }
 
-bool virtio_pci_start(const struct virtio_pci *v, const struct virtio_pci_queue *q, mmio_t *notify)
+bool virtio_pci_queue_start(const struct virtio_pci *v, uint16_t index, const struct virtio_pci_queue *q,
+                            mmio_t *notify)
 {
     uint64_t offset;
 
-    mmio_write16(v->common, MSIX_CONFIG, VIRTIO_NO_VECTOR);
-    mmio_write16(v->common, QUEUE_SELECT, 0);
+    mmio_write16(v->common, QUEUE_SELECT, index);
     offset = (uint64_t)mmio_read16(v->common, QUEUE_NOTIFY_OFF) * v->notify_multiplier;
     if (offset + 2 > v->notify_length) {
         return false;
@@ -146,8 +146,18 @@ bool virtio_pci_start(const struct virtio_pci *v, const struct virtio_pci_queue 
         return false;
     }
     mmio_write16(v->common, QUEUE_ENABLE, 1);
-    add_status(v, ST_DRIVER_OK);
     return true;
+}
+
+bool virtio_pci_config_vector(const struct virtio_pci *v, uint16_t vector)
+{
+    mmio_write16(v->common, MSIX_CONFIG, vector);
+    return mmio_read16(v->common, MSIX_CONFIG) == vector;
+}
+
+void virtio_pci_ready(const struct virtio_pci *v)
+{
+    add_status(v, ST_DRIVER_OK);
 }
 
 void virtio_pci_failed(const struct virtio_pci *v)

@@ -170,6 +170,8 @@ static uint32_t common_read(uint32_t offset)
     switch (offset) {
     case 0x04:
         return (uint32_t)(m.offered >> (m.device_select != 0 ? 32 : 0));
+    case 0x10:
+        return 0xffff; // no vector for changes of the configuration
     case 0x14:
         return m.status;
     case 0x15:
