@@ -1,4 +1,4 @@
-// srcs: mgmt/drivers/virtio_net.c mgmt/drivers/frames.c mgmt/drivers/pci.c mgmt/drivers/nic.c mgmt/drivers/e1000.c tests/unit/fake_pci.c
+// srcs: mgmt/drivers/virtio_net.c mgmt/drivers/virtio_pci.c mgmt/drivers/frames.c mgmt/drivers/pci.c mgmt/drivers/nic.c mgmt/drivers/e1000.c tests/unit/fake_pci.c
 // SPDX-License-Identifier: Apache-2.0
 // The virtio-net driver against a model of the modern PCI device: negotiation, queues, both interrupt kinds.
 #include "mgmt/drivers/virtio_net.h"
