@@ -34,44 +34,46 @@ static void suspend_and_queue(struct vp *vp)
     __atomic_or_fetch(&vp->block, VP_BLOCK_INTERCEPT, __ATOMIC_SEQ_CST);
 }
 
-// Nobody is before this VP and the parent waits on this processor: the cookie goes straight to it, not by the queue.
-// Who takes XWAIT away wakes the waiter, which does not run: management VPs stay on their processors.
-static bool hand_to(struct vp *waiter, struct vp *vp)
+static void queue_message(struct vp *vp)
 {
-    uint32_t before;
+    spin_lock(&intercept_lock);
+    suspend_and_queue(vp);
+    spin_unlock(&intercept_lock);
+}
 
-    if (waiter->cpu != vp->cpu || vp->intercept_queued) {
+// The cookie goes straight to the waiter, not by the queue; true: the waiter can run now, and the caller wakes it. Who
+// takes XWAIT away answers for that; until then it does not run, as management VPs stay on their processors.
+static inline bool hand_to(struct vp *waiter, struct vp *vp)
+{
+    uint32_t before = __atomic_fetch_and(&waiter->block, ~(uint32_t)VP_BLOCK_XWAIT, __ATOMIC_SEQ_CST);
+
+    if (__builtin_expect((before & VP_BLOCK_XWAIT) == 0, 0)) {
+        queue_message(vp); // it is on its way already, because of an interrupt
         return false;
-    }
-    before = __atomic_fetch_and(&waiter->block, ~(uint32_t)VP_BLOCK_XWAIT, __ATOMIC_SEQ_CST);
-    if ((before & VP_BLOCK_XWAIT) == 0) {
-        return false; // on its way already, because of an interrupt
     }
     __atomic_or_fetch(&vp->block, VP_BLOCK_INTERCEPT, __ATOMIC_SEQ_CST);
     waiter->waiting = false;
     waiter->served = vp;
     vp_set_gpr(waiter, GPR_RDX, vp->cookie);
-    if (before == VP_BLOCK_XWAIT) {
-        sched_handoff(waiter);
-    }
-    return true;
+    return before == VP_BLOCK_XWAIT;
 }
 
 enum vp_action vp_intercept_send(struct vp *vp)
 {
     struct partition *parent = vp->partition->parent;
     struct vp *waiter;
-    bool handed;
+    bool direct;
 
     spin_lock(&intercept_lock);
     waiter = parent->intercept_waiter;
     parent->intercept_waiter = NULL;
-    handed = waiter != NULL && parent->intercept_first == NULL && hand_to(waiter, vp);
-    if (!handed) {
+    // Nobody is before this VP, and the parent waits on this processor.
+    direct = waiter != NULL && parent->intercept_first == NULL && waiter->cpu == vp->cpu && !vp->intercept_queued;
+    if (__builtin_expect(!direct, 0)) {
         suspend_and_queue(vp);
     }
     spin_unlock(&intercept_lock);
-    if (!handed && waiter != NULL && vp_clear_block(waiter, VP_BLOCK_XWAIT)) {
+    if (direct ? hand_to(waiter, vp) : waiter != NULL && vp_clear_block(waiter, VP_BLOCK_XWAIT)) {
         sched_handoff(waiter);
     }
     return VP_RESCHED;

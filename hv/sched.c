@@ -372,22 +372,25 @@ static void switch_in(struct cpu *c, struct vp *vp, uint64_t now, bool handed_ov
     c->current = vp;
     vp->switches++;
     virt->vp_load(vp);
-    if (vp->priority != 0 && c->context != vp) {
-        context_take(vp); // the data plane leaves it to the guest that it serves
-    }
     vp->run_start = now;
     s->slice_end = now + slice_ticks;
-    if (!handed_over || (vp->priority != 0 && has_queued(s))) {
+    if (vp->priority != 0) {
+        if (c->context != vp) {
+            context_take(vp); // the data plane leaves it to the guest that it serves
+        }
+        handed_over = handed_over && !has_queued(s);
+    }
+    if (!handed_over) {
         arm_next(c);
     }
 }
 
 // [lock] The VP stops being this processor's current one; from here on others may act on it.
-static void release(struct sched_cpu *s, struct vp *vp)
+static void release(struct sched_cpu *s, struct vp *vp, bool fair)
 {
     timer_heap_add(&s->heap, vp);
     __atomic_store_n(&vp->running, false, __ATOMIC_SEQ_CST);
-    if (vp->priority != 0 && vp->vruntime > s->min_vruntime) {
+    if (fair && vp->vruntime > s->min_vruntime) {
         s->min_vruntime = s->fair_first == NULL ? vp->vruntime : MIN(vp->vruntime, s->fair_first->vruntime);
     }
     if (__atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) == 0) {
@@ -432,15 +435,16 @@ static struct vp *switch_out(struct cpu *c, struct vp *vp, uint64_t now)
 {
     struct sched_cpu *s = c->sched;
     uint64_t ran = now - vp->run_start;
+    bool fair = vp->priority != 0;
 
     virt->vp_unload(vp);
     vp->run_tsc += ran;
-    if (vp->priority != 0) {
+    if (fair) {
         vp->vruntime += weighted(vp, ran);
     }
     spin_lock(&s->lock);
     s->current = NULL;
-    release(s, vp);
+    release(s, vp, fair);
     vp = take_handoff(s, c->index);
     s->current = vp;
     spin_unlock(&s->lock);

@@ -113,7 +113,7 @@ struct vp {
             uint32_t block;    // (a) enum vp_block
             uint32_t requests; // (a) enum vp_request
         };
-        uint64_t held_up; // (a) both at once: 0 on the way from nearly every exit to the next entry
+        uint64_t held_up; // (a) both at once, requests above: 0 between nearly every exit and the next entry
     };
     uint64_t pir[4];     // (a) interrupt vectors posted by others, edge or level
     uint8_t sipi_vector; // (a)
