@@ -412,14 +412,19 @@ static __attribute__((noinline)) bool before_entry(struct vp *vp)
     return !vp->check_interrupts || prepare_entry(vp);
 }
 
+_Static_assert(offsetof(struct vp, requests) == offsetof(struct vp, held_up) + 4, "upper half");
+
 void vp_run_loop(struct vp *vp, const bool *resched)
 {
     for (;;) {
-        while (__builtin_expect(__atomic_load_n(&vp->held_up, __ATOMIC_ACQUIRE) != 0, 0)) {
-            if (__atomic_load_n(&vp->requests, __ATOMIC_RELAXED) == 0) {
-                return; // blocked
+        uint64_t held_up = __atomic_load_n(&vp->held_up, __ATOMIC_ACQUIRE);
+
+        if (__builtin_expect(held_up != 0, 0)) {
+            if (held_up >> 32 == 0) {
+                return; // blocked, without a request
             }
             serve_requests(vp);
+            continue;
         }
         if (__atomic_load_n(resched, __ATOMIC_RELAXED)) {
             return;

@@ -15,20 +15,6 @@ static spinlock_t intercept_lock; // every partition's queue and waiter
 
 // --- the child's side ---
 
-void vp_intercept_begin(struct vp *vp, uint32_t type, uint8_t payload_size, uint8_t access)
-{
-    struct hv_message *m = vp->message;
-    struct hv_register_page *regs = vp->regs;
-
-    m->header.type = type;
-    m->header.payload_size = payload_size;
-    m->intercept.insn_length = vp->exit.insn_len & 0xf;
-    m->intercept.access = access;
-    regs->dirty = 0;
-    regs->is_valid = 1;
-    virt->exit_state(vp, &m->intercept);
-}
-
 // intercept_queued goes up before the block bit: who sees the suspension also sees that the message is not out yet.
 // It is still up if a parent has lifted the suspension by HV_REG_INTERCEPT_SUSPEND without taking the message.
 static void suspend_and_queue(struct vp *vp)
@@ -48,43 +34,46 @@ static void suspend_and_queue(struct vp *vp)
     __atomic_or_fetch(&vp->block, VP_BLOCK_INTERCEPT, __ATOMIC_SEQ_CST);
 }
 
-// Nobody is before this VP and the parent waits on this processor: the cookie goes straight to it, not by the queue.
-// Who takes XWAIT away wakes the waiter, which does not run: management VPs stay on their processors.
-static bool hand_to(struct vp *waiter, struct vp *vp)
+static void queue_message(struct vp *vp)
 {
-    uint32_t before;
+    spin_lock(&intercept_lock);
+    suspend_and_queue(vp);
+    spin_unlock(&intercept_lock);
+}
 
-    if (waiter->cpu != vp->cpu || vp->intercept_queued) {
+// The cookie goes straight to the waiter, not by the queue; true: the waiter can run now, and the caller wakes it. Who
+// takes XWAIT away answers for that; until then it does not run, as management VPs stay on their processors.
+static inline bool hand_to(struct vp *waiter, struct vp *vp)
+{
+    uint32_t before = __atomic_fetch_and(&waiter->block, ~(uint32_t)VP_BLOCK_XWAIT, __ATOMIC_SEQ_CST);
+
+    if (__builtin_expect((before & VP_BLOCK_XWAIT) == 0, 0)) {
+        queue_message(vp); // it is on its way already, because of an interrupt
         return false;
-    }
-    before = __atomic_fetch_and(&waiter->block, ~(uint32_t)VP_BLOCK_XWAIT, __ATOMIC_SEQ_CST);
-    if ((before & VP_BLOCK_XWAIT) == 0) {
-        return false; // on its way already, because of an interrupt
     }
     __atomic_or_fetch(&vp->block, VP_BLOCK_INTERCEPT, __ATOMIC_SEQ_CST);
     waiter->waiting = false;
+    waiter->served = vp;
     vp_set_gpr(waiter, GPR_RDX, vp->cookie);
-    if (before == VP_BLOCK_XWAIT) {
-        sched_handoff(waiter);
-    }
-    return true;
+    return before == VP_BLOCK_XWAIT;
 }
 
 enum vp_action vp_intercept_send(struct vp *vp)
 {
     struct partition *parent = vp->partition->parent;
     struct vp *waiter;
-    bool handed;
+    bool direct;
 
     spin_lock(&intercept_lock);
     waiter = parent->intercept_waiter;
     parent->intercept_waiter = NULL;
-    handed = waiter != NULL && parent->intercept_first == NULL && hand_to(waiter, vp);
-    if (!handed) {
+    // Nobody is before this VP, and the parent waits on this processor.
+    direct = waiter != NULL && parent->intercept_first == NULL && waiter->cpu == vp->cpu && !vp->intercept_queued;
+    if (__builtin_expect(!direct, 0)) {
         suspend_and_queue(vp);
     }
     spin_unlock(&intercept_lock);
-    if (!handed && waiter != NULL && vp_clear_block(waiter, VP_BLOCK_XWAIT)) {
+    if (direct ? hand_to(waiter, vp) : waiter != NULL && vp_clear_block(waiter, VP_BLOCK_XWAIT)) {
         sched_handoff(waiter);
     }
     return VP_RESCHED;
@@ -112,6 +101,11 @@ void intercept_forget(struct vp *vp)
         break;
     }
     spin_unlock(&intercept_lock);
+    for (unsigned i = 0; i < HV_MAX_VPS_PER_PARTITION; i++) {
+        if (parent->vps[i] != NULL && parent->vps[i]->served == vp) {
+            parent->vps[i]->served = NULL;
+        }
+    }
 }
 
 // --- the parent's side ---
@@ -140,12 +134,20 @@ static inline struct vp *next_message(struct partition *parent)
     return __atomic_load_n(&parent->intercept_first, __ATOMIC_RELAXED) == NULL ? NULL : take_first(parent);
 }
 
+// Gives a management VP the next message, by its VP's cookie, or 0.
+static inline struct vp *give_next(struct vp *parent_vp)
+{
+    struct vp *next = next_message(parent_vp->partition);
+
+    parent_vp->served = next;
+    vp_set_gpr(parent_vp, GPR_RDX, next == NULL ? 0 : next->cookie);
+    return next;
+}
+
 void intercept_finish_wait(struct vp *waiter)
 {
-    struct vp *child = next_message(waiter->partition);
-
     waiter->waiting = false;
-    vp_set_gpr(waiter, GPR_RDX, child == NULL ? 0 : child->cookie);
+    (void)give_next(waiter);
 }
 
 // Blocks a root VP until an intercept or interrupt; false if there is something already.
@@ -183,8 +185,8 @@ static inline bool complete(struct vp *vp, uint32_t flags)
     return vp_clear_block(vp, VP_BLOCK_INTERCEPT);
 }
 
-static inline hv_status_t find_child_vp(struct partition *caller, uint64_t partition, uint32_t index,
-                                        struct vp **vp)
+static __attribute__((noinline)) hv_status_t find_child_vp(struct partition *caller, uint64_t partition,
+                                                           uint32_t index, struct vp **vp)
 {
     struct partition *p = partition_lookup(caller, partition);
 
@@ -195,7 +197,19 @@ static inline hv_status_t find_child_vp(struct partition *caller, uint64_t parti
         return HV_STATUS_INVALID_VP_INDEX;
     }
     *vp = p->vps[index];
-    return may_complete(*vp) ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_VP_STATE;
+    return HV_STATUS_SUCCESS;
+}
+
+// Mostly what is completed is what was taken last.
+static inline hv_status_t find_completed(struct vp *caller, uint64_t partition, uint32_t index, struct vp **vp)
+{
+    hv_status_t status = HV_STATUS_SUCCESS;
+
+    *vp = caller->served;
+    if (*vp == NULL || (*vp)->partition->id != partition || (*vp)->index != index) {
+        status = find_child_vp(caller->partition, partition, index, vp);
+    }
+    return status != HV_STATUS_SUCCESS || may_complete(*vp) ? status : HV_STATUS_INVALID_VP_STATE;
 }
 
 hv_status_t intercept_wait(struct vp *caller, uint64_t partition, uint64_t vp_and_flags)
@@ -205,15 +219,14 @@ hv_status_t intercept_wait(struct vp *caller, uint64_t partition, uint64_t vp_an
     bool runnable = false, waits;
 
     if (partition != HV_PARTITION_ID_INVALID) {
-        hv_status_t status = find_child_vp(caller->partition, partition, (uint32_t)vp_and_flags, &done);
+        hv_status_t status = find_completed(caller, partition, (uint32_t)vp_and_flags, &done);
 
         if (status != HV_STATUS_SUCCESS) {
             return status;
         }
         runnable = complete(done, flags);
     }
-    next = next_message(caller->partition);
-    vp_set_gpr(caller, GPR_RDX, next == NULL ? 0 : next->cookie);
+    next = give_next(caller);
     // It waits if there is nothing to do for it now: no message, no deliverable interrupt, no request.
     waits = next == NULL && (flags & HV_XWAIT_BLOCK) != 0 && vlapic_pending(caller) < 0 && block_waiter(caller);
     if (runnable && waits) {

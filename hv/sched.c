@@ -304,23 +304,27 @@ static void switch_in(struct cpu *c, struct vp *vp, uint64_t now, bool handed_ov
     c->current = vp;
     vp->switches++;
     virt->vp_load(vp);
-    if (vp->priority != 0 && c->context != vp) {
-        context_take(vp); // the data plane leaves it to the guest that it serves
-    }
     vp->run_start = now;
     s->slice_end = now + runqueue_times.slice;
-    s->share_end = share_has_limits(vp) ? share_begin(vp, now) : ~0ull;
-    if (!handed_over || (vp->priority != 0 && !runqueue_empty(s)) || s->share_end != ~0ull) {
+    s->share_end = ~0ull;
+    if (vp->priority != 0) {
+        if (c->context != vp) {
+            context_take(vp); // the data plane leaves it to the guest that it serves
+        }
+        s->share_end = share_has_limits(vp) ? share_begin(vp, now) : ~0ull;
+        handed_over = handed_over && runqueue_empty(s) && s->share_end == ~0ull;
+    }
+    if (!handed_over) {
         arm_next(c);
     }
 }
 
 // [lock] The VP stops being this processor's current one; from here on others may act on it.
-static void release(struct sched_cpu *s, struct vp *vp)
+static void release(struct sched_cpu *s, struct vp *vp, bool fair)
 {
     timer_heap_add(&s->heap, vp);
     __atomic_store_n(&vp->running, false, __ATOMIC_SEQ_CST);
-    if (vp->priority != 0) {
+    if (fair) {
         runqueue_ran(s, vp);
     }
     if (__atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) == 0) {
@@ -362,19 +366,20 @@ static struct vp *switch_out(struct cpu *c, struct vp *vp, uint64_t now)
 {
     struct sched_cpu *s = c->sched;
     uint64_t ran = now - vp->run_start;
+    bool fair = vp->priority != 0;
 
     virt->vp_unload(vp);
     vp->run_tsc += ran;
-    if (vp->priority != 0) {
+    if (fair) {
         vp->vruntime += runqueue_weighted(vp, ran);
     }
-    if (share_has_limits(vp)) {
+    if (fair && share_has_limits(vp)) {
         share_end(vp, vp->run_start, now);
         vp_timers_changed(vp);
     }
     spin_lock(&s->lock);
     s->current = NULL;
-    release(s, vp);
+    release(s, vp, fair);
     vp = take_handoff(s, c->index);
     s->current = vp;
     spin_unlock(&s->lock);

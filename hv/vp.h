@@ -124,7 +124,7 @@ struct vp {
             uint32_t block;    // (a) enum vp_block
             uint32_t requests; // (a) enum vp_request
         };
-        uint64_t held_up; // (a) both at once: 0 on the way from nearly every exit to the next entry
+        uint64_t held_up; // (a) both at once, requests above: 0 between nearly every exit and the next entry
     };
     uint64_t pir[4];     // (a) interrupt vectors posted by others, edge or level
     uint8_t sipi_vector; // (a)
@@ -172,6 +172,7 @@ struct vp {
     struct vp *heap_child, *heap_next, *heap_prev; // timer heap of vp->cpu, while not running
     bool in_heap;
 
+    struct vp *served;         // management VP: whose message it took last; NULL or a VP that exists
     struct vp *intercept_next; // parent's queue [intercept lock]
     bool intercept_queued;     // in it [intercept lock]
     uint64_t entries, switches, interrupts, hypercalls;
@@ -209,9 +210,21 @@ enum vp_action vp_inject_exception(struct vp *vp, uint8_t vector, bool has_error
 #define vp_inject_ud(vp) vp_inject_exception(vp, 6, false, 0)
 #define vp_inject_gp(vp) vp_inject_exception(vp, 13, true, 0)
 
-// Suspends the VP with a message to its parent; vp->message payload and type are already filled in by the
-// caller except for the header fields that vp_intercept_begin() writes.
-void vp_intercept_begin(struct vp *vp, uint32_t type, uint8_t payload_size, uint8_t access);
+// Suspends the VP with a message to its parent: vp_intercept_begin() writes what every message has, the caller the
+// rest of the payload.
+static inline void vp_intercept_begin(struct vp *vp, uint32_t type, uint8_t payload_size, uint8_t access)
+{
+    struct hv_message *m = vp->message;
+    struct hv_register_page *regs = vp->regs;
+
+    m->header.type = type;
+    m->header.payload_size = payload_size;
+    m->intercept.insn_length = vp->exit.insn_len & 0xf;
+    m->intercept.access = access;
+    regs->dirty = 0;
+    regs->is_valid = 1;
+    virt->exit_state(vp, &m->intercept);
+}
 enum vp_action vp_intercept_send(struct vp *vp);
 // Stops the VP for good with a dump in the log (triple fault, refused state, unknown exit). For the root
 // partition that is fatal to the node.

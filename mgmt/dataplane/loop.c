@@ -182,7 +182,10 @@ static void serve_intercept(uint64_t cookie, struct completion *done)
         done->partition = vm->partition;
         done->vp = vp;
     }
-    arm(vm_next_deadline(vm));
+    if (vm->timers_moved) {
+        vm->timers_moved = false;
+        arm(vm_next_deadline(vm));
+    }
 }
 
 static uint64_t wait_for_intercept(const struct completion *done, uint32_t seen)

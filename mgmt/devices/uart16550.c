@@ -115,6 +115,7 @@ static void start_recheck(struct uart16550 *uart)
     if (uart->recheck_ns == 0) {
         uart->recheck_step_ns = RECHECK_FIRST_NS;
         uart->recheck_ns = plat_now_ns() + RECHECK_FIRST_NS;
+        uart->vm->timers_moved = true;
     }
 }
 

@@ -38,7 +38,7 @@ void vm_devices_init(struct dp_vm *vm)
     bus_init(&dev->bus);
     ioapic_init(&dev->ioapic, vm->partition);
     init_uarts(vm); // first in the table: looked up first
-    rtc_init(&dev->rtc, (struct irq_line){&dev->ioapic, MACHINE_RTC_GSI});
+    rtc_init(&dev->rtc, (struct irq_line){&dev->ioapic, MACHINE_RTC_GSI}, &vm->timers_moved);
     power_init(&dev->power, (struct irq_line){&dev->ioapic, MACHINE_GED_GSI});
     bus_add_ports(&dev->bus, MACHINE_RTC_PORT, RTC_PORTS, &rtc_ops, &dev->rtc);
     bus_add_ports(&dev->bus, MACHINE_PM_PORT, MACHINE_PM_PORTS, &power_pm_ops, &dev->power);
