@@ -151,7 +151,9 @@ static void finish_wait(struct vp *vp)
 
 static bool stays_halted(struct vp *vp, int vector)
 {
-    if (vp->nmi_pending || (vector >= 0 && (vp_reg(vp, HV_REG_RFLAGS) & BIT(9)) != 0)) {
+    // An NMI that is blocked by another one wakes nobody.
+    if ((vp->nmi_pending && virt->nmi_allowed(vp)) ||
+        (vector >= 0 && (vp_reg(vp, HV_REG_RFLAGS) & BIT(9)) != 0)) {
         vp->halted = false;
         return false;
     }
@@ -167,15 +169,15 @@ static void inject_interrupt(struct vp *vp, int vector)
         vp->interrupts++;
         vector = vlapic_pending(vp);
     }
-    vp->check_interrupts = vector >= 0;
+    vp->check_interrupts = vector >= 0 || vp->nmi_pending; // AMD-V has no exit for the end of an NMI's IRET
     virt->want_windows(vp, vector >= 0, vp->nmi_pending);
 }
 
 static __attribute__((noinline)) bool prepare_entry(struct vp *vp)
 {
-    int vector;
+    bool hardware = vlapic_in_hardware(vp);
+    int vector = hardware && !vp->halted ? -1 : vlapic_pending(vp);
 
-    vector = virt_caps.apicv && !vp->halted ? -1 : vlapic_pending(vp);
     if (vp->halted && stays_halted(vp, vector)) {
         return false;
     }
@@ -183,7 +185,7 @@ static __attribute__((noinline)) bool prepare_entry(struct vp *vp)
         virt->inject(vp, EVENT_NMI, 2, false, 0);
         vp->nmi_pending = false;
     }
-    if (virt_caps.apicv && !vp->nmi_pending) {
+    if (hardware && !vp->nmi_pending) {
         vp->check_interrupts = false; // the processor delivers by itself
         virt->want_windows(vp, false, false);
         return true;

@@ -127,12 +127,12 @@ hv_status_t hvcall_x_system_control(struct hvcall *c)
 
     switch (in->action) {
     case HV_X_POWER_OFF:
+        console_set_sync(); // what was written before goes out first
         LOGN("power off");
-        console_set_sync();
         host_power_off();
     case HV_X_REBOOT:
-        LOGN("reboot");
         console_set_sync();
+        LOGN("reboot");
         host_reset();
     case HV_X_SET_LOG_LEVEL:
         if (in->value > LOG_DEBUG) {

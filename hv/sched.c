@@ -180,10 +180,25 @@ void sched_update(struct vp *vp)
     }
 }
 
+// Another processor may have claimed the VP for a moment, to let its timers expire or to take it over.
+static struct sched_cpu *lock_home_unclaimed(struct vp *vp)
+{
+    for (;;) {
+        uint32_t cpu;
+        struct sched_cpu *s = lock_home(vp, &cpu);
+
+        if (!vp->running) {
+            return s;
+        }
+        spin_unlock(&s->lock);
+        cpu_serve_calls();
+        __builtin_ia32_pause();
+    }
+}
+
 void sched_forget(struct vp *vp)
 {
-    uint32_t cpu;
-    struct sched_cpu *s = lock_home(vp, &cpu);
+    struct sched_cpu *s = lock_home_unclaimed(vp);
 
     if (vp->queued) {
         runqueue_remove(s, vp);

@@ -109,16 +109,31 @@ hv_status_t vp_create(struct partition *p, uint32_t index)
     return HV_STATUS_SUCCESS;
 }
 
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
+// Nobody finds the VP any more. Who found it before, to send it an interrupt say, does so in one go: no processor
+// serves calls in between. With the answer to an empty call every one of them is through with it.
+static void unpublish(struct vp *vp)
+{
+    struct partition *p = vp->partition;
+
+    __atomic_store_n(&p->vps[vp->index], NULL, __ATOMIC_SEQ_CST);
+    p->vp_count--;
+    cpu_call_all(nothing, NULL);
+}
+
 void vp_destroy(struct vp *vp)
 {
     struct partition *p = vp->partition;
 
-    vp_stop(vp, VP_BLOCK_DEAD);
+    vp_stop(vp, VP_BLOCK_DEAD); // from here on nothing wakes it
     intercept_forget(vp);
+    unpublish(vp);
     sched_forget(vp);
     context_save(vp);
-    __atomic_store_n(&p->vps[vp->index], NULL, __ATOMIC_RELEASE);
-    p->vp_count--;
     for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
         p->exits[i] += vp->exits[i];
     }
@@ -389,6 +404,10 @@ hv_status_t vp_set_register(struct vp *vp, uint32_t name, const union hv_registe
     uint64_t *field = plain_field(vp, name);
 
     if (name == HV_REG_XFEM && !policy_xcr0_valid(value->u64)) {
+        return HV_STATUS_INVALID_PARAMETER;
+    }
+    // Loading such a value is #GP, in the hypervisor (SDM 3B "Debug Registers DR4 and DR5", "Debug Status Register").
+    if (name == HV_REG_DR6 && value->u64 >> 32 != 0) {
         return HV_STATUS_INVALID_PARAMETER;
     }
     if (field != NULL) {

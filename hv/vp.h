@@ -90,6 +90,7 @@ struct vmx_vp {
     uint32_t exceptions; // intercepts asked for by set_exceptions()
     uint32_t last_cpu;   // processor whose TLB may hold its translations
     uint8_t apicv_mode;
+    bool nmi_blocked; // it has blocked NMIs itself since it was loaded, or before
 };
 struct svm_vp {
     void *vmcb;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // AMD-V back end: enabling, VP life cycle, world switch, events (APM 2 chapter "Secure Virtual Machine").
 #include "arch/x86/mitigations.h"
+#include "arch/x86/vlapic_priv.h"
 #include "arch/x86/svm/svm_priv.h"
 #include "hv/gpa.h"
 
@@ -296,6 +297,11 @@ static void svm_advance_rip(struct vp *vp, unsigned length)
         v->rip &= 0xffffffff;
     }
     v->interrupt_shadow &= ~1ull;
+    // The instruction counts as executed for single stepping; a trap that the processor would have taken.
+    if (__builtin_expect((v->rflags & RFLAGS_TF) != 0, 0) && (v->event_inj & SVM_EVENT_VALID) == 0) {
+        v->dr6 |= DR6_BS;
+        v->event_inj = VECTOR_DB | SVM_EVENT_TYPE(EVENT_EXCEPTION) | SVM_EVENT_VALID;
+    }
 }
 
 // --- events ---
@@ -334,11 +340,22 @@ static bool svm_nmi_allowed(struct vp *vp)
     return !vp->svm.nmi_masked && (v->interrupt_shadow & 1) == 0 && v->rip != vp->svm.nmi_iret_rip;
 }
 
+// Writes of CR8 reach the VMCB without an exit; only while an interrupt waits for one do they have to exit. (The
+// processor could compare priorities itself, but QEMU takes equal ones for deliverable and would exit for ever.)
+// With a virtual interrupt pending they exit too: QEMU 7.2 fails an assertion of its own there.
+static bool masked_by_tpr(const struct vp *vp)
+{
+    uint8_t waiting = vlapic_highest(vp, APIC_IRR);
+
+    return waiting != 0 && waiting >> 4 <= vlapic_tpr(vp) >> 4;
+}
+
 // A virtual interrupt that is always deliverable exits as soon as the guest could take one.
 static void svm_want_windows(struct vp *vp, bool interrupt, bool nmi)
 {
     struct vmcb *v = vmcb_of(vp);
 
+    v->intercept_cr = interrupt || masked_by_tpr(vp) ? SVM_ICPT_WRITE_CR8 : 0;
     (void)nmi; // the IRET intercept is on whenever NMIs are masked
     if (interrupt) {
         v->v_irq |= 1;

@@ -245,13 +245,16 @@ static uint64_t get_interrupt_state(void)
     return (b & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS) ? 1 : 0) | (b & BLOCKED_BY_NMI ? 2 : 0);
 }
 
-static bool set_interrupt_state(uint64_t value)
+static bool set_interrupt_state(struct vp *vp, uint64_t value)
 {
     if (value & ~3ull) {
         return false;
     }
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
             (value & 1 ? BLOCKED_BY_MOV_SS : 0) | (value & 2 ? BLOCKED_BY_NMI : 0));
+    if (value & 2) {
+        vmx_nmi_blocked(vp);
+    }
     return true;
 }
 
@@ -388,6 +391,9 @@ static bool set_live(struct vp *vp, const struct live *l, uint64_t value)
 {
     uint64_t other;
 
+    if (l->name == HV_REG_TSC_AUX && value >> 32 != 0) { // reserved; not every emulator judges it
+        return false;
+    }
     if (vp->context_live) {
         return wrmsr_safe(l->msr, value);
     }
@@ -432,7 +438,7 @@ bool vmx_set_reg(struct vp *vp, uint32_t name, const union hv_register_value *va
     case HV_REG_PENDING_INTERRUPTION:
         return set_pending(vp, value->u64);
     case HV_REG_INTERRUPT_STATE:
-        return set_interrupt_state(value->u64);
+        return set_interrupt_state(vp, value->u64);
     default:
         return false;
     }

@@ -103,11 +103,13 @@ static void vmx_vp_load(struct vp *vp)
     if (vp->vmx.last_cpu != this_cpu()->index) {
         set_host_processor(vp);
     }
+    vmx_nmi_loaded(vp);
     mitigations_switch(vp->partition);
 }
 
 static void vmx_vp_unload(struct vp *vp)
 {
+    vmx_nmi_settle(vp);
     must(vmclear(vp->vmx.vmcs), "VMCLEAR");
     vp->vmx.launched = false;
 }
