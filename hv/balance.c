@@ -87,9 +87,12 @@ struct vp *balance_steal(uint32_t self)
 struct move {
     struct vp *vp;
     uint32_t to;
-    uint64_t
-        gain; // virtual time by which it is behind whom it would displace; ~0: nobody, or its reservation is there
+    uint64_t vruntime; // the VP's, when it was chosen
+    uint64_t level;    // where the fair class stands there; 0: there is no such processor, NOBODY: it is free
+    uint64_t slice;    // in the VP's virtual time
 };
+
+#define NOBODY (~0ull) // or nobody who counts: its reservation is there
 
 // [lock] A VP that is owed time and waits on a processor where that has not been promised.
 static struct vp *first_stray(const struct sched_cpu *s, uint32_t cpu)
@@ -102,36 +105,35 @@ static struct vp *first_stray(const struct sched_cpu *s, uint32_t cpu)
     return vp;
 }
 
-// [lock of s] How much would a VP of the fair class gain on this processor? 0: nothing.
-static uint64_t gain_on(const struct sched_cpu *s, uint64_t vruntime)
+// [lock of s] The virtual time of whom a VP of the fair class would displace on this processor. 0: it may not.
+static uint64_t level_of(const struct sched_cpu *s)
 {
     const struct vp *cur = s->current;
-    uint64_t level;
 
     if (cur == NULL) {
-        return runqueue_empty(s) ? ~0ull : 0; // else it is about to take one of its own
+        return runqueue_empty(s) ? NOBODY : 0; // else it is about to take one of its own
     }
     if (s->owed_first != NULL || (cur->priority == 0 ? s->fair_first == NULL : runqueue_current_is_owed(s))) {
         return 0;
     }
-    level = s->fair_first != NULL ? s->fair_first->vruntime : runqueue_current_vruntime(s);
-    return level > vruntime + runqueue_times.slice ? level - vruntime : 0;
+    return s->fair_first != NULL ? s->fair_first->vruntime : runqueue_current_vruntime(s);
 }
 
-static void find_place(uint32_t self, struct move *m, uint64_t vruntime)
+// The processor on which most would be gained.
+static void find_place(uint32_t self, struct move *m)
 {
-    for (uint32_t i = 1; i < cpu_count && m->gain != ~0ull; i++) {
+    for (uint32_t i = 1; i < cpu_count && m->level != NOBODY; i++) {
         uint32_t cpu = (self + i) % cpu_count;
-        uint64_t gain;
+        uint64_t level;
 
         if (!cpus[cpu].online) {
             continue;
         }
         spin_lock(&scheds[cpu].lock);
-        gain = gain_on(&scheds[cpu], vruntime);
+        level = level_of(&scheds[cpu]);
         spin_unlock(&scheds[cpu].lock);
-        if (gain > m->gain) {
-            m->gain = gain;
+        if (level > m->level) {
+            m->level = level;
             m->to = cpu;
         }
     }
@@ -139,36 +141,58 @@ static void find_place(uint32_t self, struct move *m, uint64_t vruntime)
 
 static void choose_move(struct sched_cpu *s, uint32_t self, struct move *m)
 {
-    uint64_t vruntime = 0;
-
     spin_lock(&s->lock);
     m->vp = first_stray(s, self);
     if (m->vp != NULL) {
         m->to = m->vp->share.home;
-        m->gain = ~0ull;
+        m->level = NOBODY;
     } else {
         m->vp = first_movable(s->fair_first);
-        vruntime = m->vp == NULL ? 0 : m->vp->vruntime;
+    }
+    if (m->vp != NULL) {
+        m->vruntime = m->vp->vruntime;
+        m->slice = runqueue_weighted(m->vp, runqueue_times.slice);
     }
     spin_unlock(&s->lock);
     if (m->vp != NULL) {
-        find_place(self, m, vruntime);
+        find_place(self, m);
     }
 }
 
-// [lock] This processor's fair class has fallen behind another's by more than VPs can be by running: it had less to
-// do, or that one had. From here on the two are compared again.
-static void catch_up(struct sched_cpu *s, uint64_t by)
+// [lock] Moves a queue in virtual time.
+static void shift(struct vp *queue, int64_t by)
 {
-    s->min_vruntime += by;
-    if (s->current != NULL && s->current->priority != 0) {
-        s->current->vruntime += by;
+    for (struct vp *vp = queue; vp != NULL; vp = vp->run_next) {
+        vp->vruntime = by < 0 && vp->vruntime < (uint64_t)-by ? 0 : vp->vruntime + (uint64_t)by;
     }
-    for (struct vp *vp = s->fair_first; vp != NULL; vp = vp->run_next) {
-        vp->vruntime += by;
+}
+
+// [lock] This processor's fair class is further behind another's, or ahead of it, than VPs can be by running: it had
+// less to do for a while, or that one had, or somebody wants more than a processor. From here on they are compared
+// again.
+static void align(struct sched_cpu *s, int64_t by)
+{
+    struct vp *cur = s->current;
+
+    s->min_vruntime = by < 0 && s->min_vruntime < (uint64_t)-by ? 0 : s->min_vruntime + (uint64_t)by;
+    if (cur != NULL && cur->priority != 0) {
+        shift(cur, by); // it is in no queue: alone
     }
-    for (struct vp *vp = s->owed_first; vp != NULL; vp = vp->run_next) {
-        vp->vruntime += by;
+    shift(s->fair_first, by);
+    shift(s->owed_first, by);
+}
+
+static void align_with(struct sched_cpu *s, const struct move *m)
+{
+    uint64_t most = runqueue_times.credit + m->slice;
+
+    if (m->level == 0 || m->level == NOBODY) {
+        return;
+    }
+    if (m->level > m->vruntime + most) {
+        align(s, (int64_t)(m->level - m->vruntime - most));
+    } else if (m->vruntime > m->level + most) {
+        align(s, -(int64_t)(m->vruntime - m->level - most));
     }
 }
 
@@ -186,11 +210,10 @@ static bool take(struct sched_cpu *s, const struct move *m)
     bool taken;
 
     spin_lock(&s->lock);
-    taken = (is_in(s->fair_first, m->vp) || is_in(s->owed_first, m->vp)) && !balance_is_pinned(m->vp);
+    align_with(s, m);
+    taken = m->level > m->vruntime + m->slice &&
+            (is_in(s->fair_first, m->vp) || is_in(s->owed_first, m->vp)) && !balance_is_pinned(m->vp);
     if (taken) {
-        if (m->gain != ~0ull && m->gain > runqueue_times.credit) {
-            catch_up(s, m->gain - runqueue_times.credit);
-        }
         claim(s, m->vp, m->to);
     }
     spin_unlock(&s->lock);
@@ -207,7 +230,7 @@ void balance_spread(struct cpu *c)
         return;
     }
     choose_move(s, c->index, &m);
-    if (m.gain != 0 && take(s, &m)) {
+    if (m.vp != NULL && take(s, &m)) {
         sched_unclaim(m.to, m.vp, runqueue_times.credit);
     }
 }

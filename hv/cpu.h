@@ -119,9 +119,16 @@ void panic(const char *fmt, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));
         }                                                                                                    \
     } while (0)
 
+#ifdef KEELSON_HOST
+extern uint64_t fake_direct_base; // where a test has the memory of its machine (tests/unit/fake_node.c)
+#define CPU_DIRECT_BASE fake_direct_base
+#else
+#define CPU_DIRECT_BASE 0xffff800000000000ull // HV_DIRECT_BASE
+#endif
+
 static inline void *spa_to_va(spa_t spa)
 {
-    return (void *)(0xffff800000000000ull + spa.v); // HV_DIRECT_BASE
+    return (void *)(CPU_DIRECT_BASE + spa.v);
 }
 extern uint64_t hv_image_spa; // where the image lies, set before anything else runs
 
@@ -130,8 +137,7 @@ static inline spa_t va_to_spa(const void *va)
 {
     uint64_t v = (uint64_t)va;
 
-    return SPA(v >= 0xffffffff80000000ull ? v - 0xffffffff80000000ull + hv_image_spa
-                                          : v - 0xffff800000000000ull);
+    return SPA(v >= 0xffffffff80000000ull ? v - 0xffffffff80000000ull + hv_image_spa : v - CPU_DIRECT_BASE);
 }
 
 #endif

@@ -168,6 +168,27 @@ static void test_history_2(void **state)
     EXPECT_SHARE(c, SECOND, 1000);
 }
 
+// Two processors whose virtual times have gone apart share fairly at once, whoever is ahead.
+static void test_aligned_2(void **state)
+{
+    struct vp *vp[3];
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        vp[0] = machine_guest(i % 2 == 0 ? 1 : 10000, NO_CAP, 0); // alone on one of them
+        machine_run(3 * SECOND);
+        machine_delete(vp[0]);
+        for (unsigned k = 0; k < 3; k++) {
+            vp[k] = machine_guest(100, NO_CAP, 0);
+        }
+        settle_and_count(SECOND);
+        for (unsigned k = 0; k < 3; k++) {
+            EXPECT_SHARE(vp[k], SECOND, 667);
+            machine_delete(vp[k]);
+        }
+    }
+}
+
 // Nothing idles while somebody waits.
 static void test_no_idling_4(void **state)
 {
@@ -251,6 +272,18 @@ static void test_caps_2(void **state)
     expect_share(__LINE__, d, 2 * SECOND, 550, 590);
 }
 
+static void test_cap_and_two_2(void **state)
+{
+    struct vp *a = machine_guest(10000, PERCENT(30), 0), *b = machine_guest(100, NO_CAP, 0);
+    struct vp *c = machine_guest(100, NO_CAP, 0);
+
+    (void)state;
+    settle_and_count(SECOND);
+    EXPECT_SHARE(a, SECOND, 300);
+    EXPECT_SHARE(b, SECOND, 850);
+    EXPECT_SHARE(c, SECOND, 850);
+}
+
 // It runs and sleeps: the cap holds in each period, time that was not used is not saved.
 static void test_cap_and_sleep_1(void **state)
 {
@@ -321,6 +354,19 @@ static void test_reservation_and_cap_1(void **state)
     }
     settle_and_count(2 * SECOND);
     EXPECT_SHARE(vp, 2 * SECOND, 400);
+}
+
+static void test_reservation_and_two_2(void **state)
+{
+    struct vp *a = machine_guest(1, NO_CAP, PERCENT(50)), *b = machine_guest(10000, NO_CAP, 0);
+    struct vp *c = machine_guest(10000, NO_CAP, 0);
+
+    (void)state;
+    settle_and_count(SECOND);
+    // When it has had its own, it runs on until somebody comes over: at most a slice in each period.
+    expect_share(__LINE__, a, SECOND, 500, 560);
+    expect_share(__LINE__, b, SECOND, 720, 750);
+    expect_share(__LINE__, c, SECOND, 720, 750);
 }
 
 static void test_reservations_2(void **state)
@@ -512,16 +558,19 @@ int main(void)
         CASE(test_little_weight_2, 2),
         CASE(test_many_4, 4),
         CASE(test_history_2, 2),
+        CASE(test_aligned_2, 2),
         CASE(test_no_idling_4, 4),
         CASE(test_sleeper_1, 1),
         CASE(test_data_plane_2, 2),
         CASE(test_cap_alone_1, 1),
         CASE(test_caps_2, 2),
+        CASE(test_cap_and_two_2, 2),
         CASE(test_cap_and_sleep_1, 1),
         CASE(test_cap_changes_1, 1),
         CASE(test_reservation_1, 1),
         CASE(test_reservation_below_weight_1, 1),
         CASE(test_reservation_and_cap_1, 1),
+        CASE(test_reservation_and_two_2, 2),
         CASE(test_reservations_2, 2),
         CASE(test_reservation_of_a_sleeper_2, 2),
         CASE(test_control_plane_1, 1),

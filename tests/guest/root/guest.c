@@ -221,18 +221,26 @@ static void assert_interrupt(struct guest *g, uint32_t value)
     (void)must(hvif_assert_interrupt(g->partition, &in), "assert interrupt");
 }
 
-static void put_guest_char(uint8_t c)
+// Whole lines, so that a guest cannot spoil the root's.
+static void put_guest_char(struct guest *g, uint8_t c)
 {
-    const char text[2] = {(char)c, '\0'};
-
-    put(c >= ' ' || c == '\n' ? text : "?");
+    if (c != '\n') {
+        g->line[g->line_len++] = c >= ' ' && c < 0x7f ? (char)c : '?';
+    }
+    if (c == '\n' || g->line_len == sizeof(g->line) - 1) {
+        g->line[g->line_len] = '\0';
+        put("guest: ");
+        put(g->line);
+        put("\n");
+        g->line_len = 0;
+    }
 }
 
 static void io_write(struct guest *g, uint16_t port, uint32_t value)
 {
     switch (port) {
     case PORT_CHAR:
-        put_guest_char((uint8_t)value);
+        put_guest_char(g, (uint8_t)value);
         break;
     case PORT_FAIL:
         g->failed_line = value;
@@ -405,8 +413,8 @@ bool serve_guests(uint64_t ms)
     while (!all_done() || owed.partition != HV_PARTITION_ID_INVALID) {
         uint64_t partition = owed.partition, cookie;
 
-        if (plat_now_ns() >= end && partition == HV_PARTITION_ID_INVALID) {
-            return false;
+        if (plat_now_ns() >= end) {
+            return false; // what is owed stays owed until the next call
         }
         time_arm(end);
         owed.partition = HV_PARTITION_ID_INVALID;

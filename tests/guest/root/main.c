@@ -4,7 +4,8 @@
 // It stands where the management partition's data plane normally is, on the same run-time (mgmt/rt). For each
 // test it builds a partition from scratch, serves the intercepts of the micro-guest until that is done, tears
 // it down, and checks that every page came back. Lines in keelson.cfg: guest-tests=WORD,WORD selects tests whose
-// names begin so, guest-seed=N is where the seeds of random guests start.
+// names begin so, guest-seed=N is where the seeds of random guests start, guest-end=silence ends with a plane that
+// hangs.
 #include "tests/guest/root/root.h"
 
 #include "mgmt/dataplane/dataplane.h"
@@ -227,6 +228,15 @@ void dataplane_heartbeat(uint32_t watchdog_s)
     (void)watchdog_s;
 }
 
+// Asks for a watchdog and does not show any more that it lives.
+static void fall_silent(void)
+{
+    (void)!hvif_system(HV_X_WATCHDOG, 1);
+    for (;;) {
+        cpu_pause();
+    }
+}
+
 // Sleeps until the control plane has prepared memory (as mgmt/dataplane/loop.c does).
 static void wait_for_go(void)
 {
@@ -264,6 +274,9 @@ void dataplane_run(void)
     put(" passed, ");
     put_number(failed);
     put(" failed\n");
+    if (setting("guest-end=silence") != NULL) {
+        fall_silent();
+    }
     (void)!hvif_system(HV_X_POWER_OFF, 0);
     for (;;) {
         __asm__ volatile("hlt");

@@ -39,6 +39,8 @@ struct guest {
     uint64_t device[8];
     uint8_t text[64]; // string output
     uint32_t text_len;
+    char line[80]; // of PORT_CHAR, so far
+    uint32_t line_len;
 };
 
 // Row i runs the kernel's test i (tests/guest/kernel/table.c); both tables come from tests/guest/tests.def.
