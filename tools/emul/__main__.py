@@ -47,8 +47,7 @@ def kvm_works(image):
     with tempfile.TemporaryDirectory(prefix="keelson-kvm-") as folder:
         try:
             with start_node(NodeConfig(folder, image=image, engine="kvm", cpus=1, nic="none")) as node:
-                node.wait_for(r"^processor: ", KVM_PROBE_S)
-                return True
+                return node.wait_for(r"^processor: |Keelson cannot run", KVM_PROBE_S)[0] == "processor: "
         except (NodeFailed, RuntimeError, OSError):
             return False
 

@@ -36,6 +36,7 @@ class NodeConfig:
     icount_shift: Optional[int] = None  # QEMU: 2^shift ns an instruction, repeatable; one processor only
     framebuffer: bool = False  # a linear frame buffer (always there in QEMU)
     disk_bus: str = "ide"  # QEMU: ide (AHCI), nvme or virtio
+    packet_log: bool = False  # what the NIC sends and gets: packets.pcap (QEMU), packets.txt (Bochs)
     detach: bool = False  # the emulator outlives this process
     extra: list = dataclasses.field(default_factory=list)  # further QEMU arguments or Bochs lines
 
