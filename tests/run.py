@@ -8,8 +8,9 @@ unit   cmocka programs, one for each tests/unit/test_*.c, already built
 guest  pytest files tests/guest/test_*.py: micro-guests
 boot   pytest files tests/boot/test_*.py: the real image in emulators
 
-Every program's output is kept below BUILD/test/. Skips are printed with their reasons, failures with the
-end of their output. The exit status is 0 only if something ran and nothing failed.
+Every program's output is kept below BUILD/test/. The booted tests of QEMU and of Bochs run side by side. Skips
+are printed with their reasons, failures with the end of their output. The exit status is 0 only if something ran
+and nothing failed.
 """
 import argparse
 import concurrent.futures
@@ -26,6 +27,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 UNIT_TIMEOUT_S = 300
 PYTEST_TIMEOUT_S = 3000
 TAIL_LINES = 60
+# Tiers whose tests run in several processes side by side: name -> pytest's expression for what belongs to it. A
+# node in Bochs takes one processor; whatever starts one has "vtx" in its name. A lane has nodes of its own.
+LANES = {"boot": {"svm": "not vtx", "vtx": "vtx"}}
 # cmocka's TAP output, one line a case; 1.1.5 writes a skipped case as "not ok N # SKIP name".
 TAP = re.compile(r"^(not ok|ok) \d+ (?:- )?(?P<skip># SKIP )?(?P<name>\S.*)$")
 
@@ -143,34 +147,46 @@ def parse_junit(path, tier):
 
 
 def run_pytest(args, tier):
-    folder = ROOT / "tests" / tier
-    files = sorted(folder.glob("test_*.py"))
-    if not files:
+    if not list((ROOT / "tests" / tier).glob("test_*.py")):
         return Tally()
+    lanes = LANES.get(tier, {"": ""})
+    total = Tally()
+    with concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
+        for tally in pool.map(lambda lane: run_lane(args, tier, lane, lanes[lane]), lanes):
+            total.add(tally)
+    return total
+
+
+def run_lane(args, tier, lane, expression):
+    """One pytest process over a tier's files."""
+    folder = ROOT / "tests" / tier
     log_dir = args.build / "test" / tier
     log_dir.mkdir(parents=True, exist_ok=True)
-    report = log_dir / "report.xml"
+    suffix = f"-{lane}" if lane else ""
+    report = log_dir / f"report{suffix}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider", "--color=no",
-               f"--rootdir={folder}", f"--junitxml={report}"]
-    if args.only:
-        command += ["-k", args.only]
+               "--durations=10", f"--rootdir={folder}", f"--junitxml={report}"]
+    chosen = " and ".join(f"({part})" for part in (expression, args.only) if part)
+    if chosen:
+        command += ["-k", chosen]
     env = dict(os.environ, KEELSON_BUILD=str(args.build), KEELSON_DEPS=str(args.deps),
                PYTHONDONTWRITEBYTECODE="1",
                PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])))
-    status = stream(command + [str(f) for f in files], env, log_dir / "pytest.log")
+    status = stream(command + [str(f) for f in sorted(folder.glob("test_*.py"))], env,
+                    log_dir / f"pytest{suffix}.log", f"[{lane}] " if lane else "")
     if not report.exists():
         tally = Tally()
-        tally.fail(f"{tier}: pytest ended with status {status} and wrote no report")
+        tally.fail(f"{tier}{suffix}: pytest ended with status {status} and wrote no report")
         return tally
     tally = parse_junit(report, tier)
     # 5 means that nothing was selected, which --only makes an ordinary outcome.
     if status not in (0, 5) and not tally.failed:
-        tally.fail(f"{tier}: pytest ended with status {status}")
+        tally.fail(f"{tier}{suffix}: pytest ended with status {status}")
     return tally
 
 
-def stream(command, env, log):
+def stream(command, env, log, prefix):
     """Run a command, show its lines as they come (but not pytest's own totals) and keep them in a file."""
     with open(log, "w", encoding="utf-8") as out, subprocess.Popen(
             command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -180,7 +196,7 @@ def stream(command, env, log):
         for line in child.stdout:
             out.write(line)
             if line.strip() and not line.startswith("="):
-                print("  " + line.rstrip(), flush=True)
+                print(f"  {prefix}{line.rstrip()}", flush=True)
         status = child.wait()
         watchdog.cancel()
         return status

@@ -14,12 +14,6 @@ def client():
     return booted("svm").client
 
 
-@pytest.fixture(autouse=True)
-def node_is_well():
-    yield
-    booted("svm").node.check()
-
-
 def test_node_document(client):
     status, head, body = client.curl("/v1/node")
     node = json.loads(body)
