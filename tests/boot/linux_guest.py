@@ -8,8 +8,8 @@ from booted import INITRAMFS, KERNEL
 
 SHELL = r"guest:\S* # ?|guest:\S*# "
 # From the kernel's first instruction to its shell; the emulators share two processors with whatever else runs.
-GUEST_BOOT_S = {"svm": 240, "vtx": 600}
-STEP_S = {"svm": 60, "vtx": 240}
+GUEST_BOOT_S = {"svm": 240, "vtx": 1500}
+STEP_S = {"svm": 60, "vtx": 300}
 
 
 def upload(client):

@@ -15,6 +15,8 @@ SLOWDOWN = 10
 # A VP's share of the processors beside others of the same weight, as part of theirs: between a third and a
 # quarter of a processor, depending on who is queued where.
 FAIR = 0.5
+TURNS = 30000  # of a loop in the shell: seconds
+PATIENCE_S = 240
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +131,7 @@ def test_spinning_guest_starves_nobody(machine, client):
         spin.run("for i in 1 2 3 4; do (while :; do :; done) & done", STEP_S["svm"])
         beside = milliseconds_for_requests(machine)
         before = run_tsc(client, "spin", "calm")
-        assert calm.run("i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo $i", STEP_S["svm"]) == "300000"
+        assert calm.run(f"i=0; while [ $i -lt {TURNS} ]; do i=$((i+1)); done; echo $i", PATIENCE_S) == str(TURNS)
         spun, calmed = (after - b for after, b in zip(run_tsc(client, "spin", "calm"), before))
         assert spin.run("echo alive", STEP_S["svm"]).endswith("alive")
     assert beside < SLOWDOWN * alone, f"{REQUESTS} requests: {alone} ms, {beside} ms beside a spinning guest"
@@ -143,15 +145,17 @@ def test_guests_on_vtx():
     upload(client)
     before = pages(machine)
     start(client, "one", cpus=2)
-    start(client, "two", cpus=1, memory=128)
-    with client.console("one") as one, client.console("two") as two:
+    with client.console("one") as one:
         wait_shell(one, 2, GUEST_BOOT_S["vtx"])
         check_shell(one, 2, STEP_S["vtx"])
-        two.wait_for(r"Linux version 6\.", STEP_S["vtx"])
-        client.keelctl("system", "stop", "two")
-        assert two.wait_end(STEP_S["vtx"]) == 0
         Shell(machine).run_in_guest("one", "echo serial $((40+2))", "serial 42")
         one.wait_for(r"serial 42\s", STEP_S["vtx"])
+        start(client, "two", cpus=1, memory=128)
+        with client.console("two") as two:
+            two.wait_for(r"Linux version 6\.", GUEST_BOOT_S["vtx"])
+            assert one.run("echo $((6*7))", STEP_S["vtx"]) == "42"
+            client.keelctl("system", "stop", "two")
+            assert two.wait_end(STEP_S["vtx"]) == 0
         one.send_line("poweroff")
         assert one.wait_end(STEP_S["vtx"]) == 0
     assert exit_type(client, "one", STEP_S["vtx"]) == "GracefulExit"
