@@ -137,6 +137,7 @@ struct ahci_port {
     bool identified; // once; later identities must be the same
     enum state state;
     enum trouble trouble;
+    bool give_up;     // as soon as it has stopped
     uint32_t culprit; // slot that TROUBLE_COMMAND or _INTERFACE is about; UNIT_NONE
     uint64_t began_ns, poll_ns, limit_ns, link_limit_ns;
 };
@@ -263,10 +264,11 @@ static void want_service(struct ahci_port *p)
 // The next service() ends what waits.
 static void fail(struct ahci_port *p)
 {
-    if ((get(p, PORT_CMD) & CMD_RUNNING) != 0 && p->identified) {
-        pci_quiesce(&p->hba->pci); // the only way left to end its DMA; the other ports will find out
+    if (p->state == STOPPING && (get(p, PORT_CMD) & CMD_RUNNING) != 0) {
+        pci_quiesce(&p->hba->pci); // the only way left to end DMA for requests; the other ports will find out
     }
     put(p, PORT_IE, 0);
+    put(p, PORT_CMD, get(p, PORT_CMD) & ~(uint32_t)CMD_START);
     p->state = FAILED;
     p->dev.failed = true;
     want_service(p);
@@ -284,10 +286,7 @@ static void begin_recovery(struct ahci_port *p, enum trouble trouble, uint64_t n
     p->trouble = trouble;
     p->began_ns = now;
     p->dev.counters.resets += trouble == TROUBLE_LINK;
-    if (trouble == TROUBLE_LINK && !unit_strike(&p->unit)) {
-        fail(p);
-        return;
-    }
+    p->give_up = trouble == TROUBLE_LINK && !unit_strike(&p->unit);
     put(p, PORT_IE, 0);
     put(p, PORT_CMD, get(p, PORT_CMD) & ~(uint32_t)CMD_START);
     enter(p, STOPPING, now, 0, STOP_LIMIT_NS);
@@ -340,13 +339,15 @@ static void reset_link(struct ahci_port *p, uint64_t now)
 static void stopped(struct ahci_port *p, uint64_t now)
 {
     give_back(p);
-    if (p->trouble == TROUBLE_LINK || (get(p, PORT_TFD) & TFD_BUSY) != 0 ||
-        SSTS_DET(get(p, PORT_SSTS)) != DET_PRESENT) {
+    if (p->give_up) {
+        fail(p);
+    } else if (p->trouble == TROUBLE_LINK || (get(p, PORT_TFD) & TFD_BUSY) != 0 ||
+               SSTS_DET(get(p, PORT_SSTS)) != DET_PRESENT) {
         reset_link(p, now);
-        return;
+    } else {
+        open_port(p);
+        go_on(p);
     }
-    open_port(p);
-    go_on(p);
 }
 
 static void ask_identity(struct ahci_port *p, uint64_t now)
