@@ -29,6 +29,7 @@ static struct {
     struct port port[PORTS];
     uint8_t identity[512];
     uint8_t medium[SECTORS * 512];
+    bool boasts; // of ports that its window has no room for
     bool hba_stuck, ignores, answers_identify, list_stuck, silent_after_reset;
     unsigned link_resets, commands;
     uint8_t log[32];
@@ -208,7 +209,7 @@ static uint32_t model_read(struct fake_device *d, unsigned bar, uint32_t offset,
     case 0x08:
         return m.is;
     case 0x0c:
-        return (1u << PORTS) - 1;
+        return m.boasts ? 0xffffffff : (1u << PORTS) - 1;
     case 0x24:
         return m.cap2;
     case 0x28:
@@ -672,6 +673,11 @@ static void probe_fails_with_a_reason(void **state)
     fake_pci_set(&m.pci, 0x24, 4, 0);
     assert_false(probe(NULL));
     assert_non_null(why);
+    make_device();
+    m.boasts = true;
+    fake_pci_describe(&m.pci, (struct pci_address){0, 4, 0}, 0x8086, 0x2922, 0x010601, 5, BAR, 0x200, false);
+    assert_true(probe(NULL));
+    assert_int_equal(controller.count, 1);
     make_device();
     m.silent_after_reset = true; // a disk that never becomes ready is as good as none
     assert_true(probe(NULL));
