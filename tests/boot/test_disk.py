@@ -8,6 +8,8 @@ import pytest
 from booted import BUILD, Booted
 from test_console import Shell, rows
 
+from tools.emul.bochs import remove_lock
+
 MIB = 1 << 20
 SIZE = 16 * 63 * 16 * 512  # whole cylinders for Bochs: 7.9 MiB
 BAD_SECTOR = 3000
@@ -21,6 +23,7 @@ def make_image(folder, name):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.img"
     path.write_bytes(os.urandom(SIZE))
+    remove_lock(path)
     return path
 
 
@@ -58,6 +61,7 @@ class Machine:
         self.booted.stop()
         for path in self.images.values():
             path.unlink()
+            remove_lock(path)
 
     def name_of(self, driver):
         """The added disk of this driver: the one without partitions."""
