@@ -111,7 +111,8 @@ _Static_assert(sizeof(struct port_memory) == 0x4000, "layout of the memory");
 #define STOP_LIMIT_NS 500000000ull
 #define LINK_HOLD_NS 2000000ull // COMRESET for at least 1 ms (10.4.2)
 #define LINK_LIMIT_NS 1000000000ull
-#define LINK_PROBE_NS 30000000ull // at boot: an empty port is decided after this
+#define LINK_HOLD_US 2000u
+#define LINK_FOUND_US 30000u // a disk answers a COMRESET within 10 ms (Serial ATA 3.0, 8.4.1)
 #define SPIN_UP_LIMIT_NS 20000000000ull
 #define IDENTIFY_LIMIT_NS 5000000000ull
 #define POLL_NS 1000000ull
@@ -137,8 +138,9 @@ struct ahci_port {
     bool identified; // once; later identities must be the same
     enum state state;
     enum trouble trouble;
+    bool give_up;     // as soon as it has stopped
     uint32_t culprit; // slot that TROUBLE_COMMAND or _INTERFACE is about; UNIT_NONE
-    uint64_t began_ns, poll_ns, limit_ns, link_limit_ns;
+    uint64_t began_ns, poll_ns, limit_ns;
 };
 
 struct ahci {
@@ -263,10 +265,11 @@ static void want_service(struct ahci_port *p)
 // The next service() ends what waits.
 static void fail(struct ahci_port *p)
 {
-    if ((get(p, PORT_CMD) & CMD_RUNNING) != 0 && p->identified) {
-        pci_quiesce(&p->hba->pci); // the only way left to end its DMA; the other ports will find out
+    if (p->state == STOPPING && (get(p, PORT_CMD) & CMD_RUNNING) != 0) {
+        pci_quiesce(&p->hba->pci); // the only way left to end DMA for requests; the other ports will find out
     }
     put(p, PORT_IE, 0);
+    put(p, PORT_CMD, get(p, PORT_CMD) & ~(uint32_t)CMD_START);
     p->state = FAILED;
     p->dev.failed = true;
     want_service(p);
@@ -284,10 +287,7 @@ static void begin_recovery(struct ahci_port *p, enum trouble trouble, uint64_t n
     p->trouble = trouble;
     p->began_ns = now;
     p->dev.counters.resets += trouble == TROUBLE_LINK;
-    if (trouble == TROUBLE_LINK && !unit_strike(&p->unit)) {
-        fail(p);
-        return;
-    }
+    p->give_up = trouble == TROUBLE_LINK && !unit_strike(&p->unit);
     put(p, PORT_IE, 0);
     put(p, PORT_CMD, get(p, PORT_CMD) & ~(uint32_t)CMD_START);
     enter(p, STOPPING, now, 0, STOP_LIMIT_NS);
@@ -340,13 +340,15 @@ static void reset_link(struct ahci_port *p, uint64_t now)
 static void stopped(struct ahci_port *p, uint64_t now)
 {
     give_back(p);
-    if (p->trouble == TROUBLE_LINK || (get(p, PORT_TFD) & TFD_BUSY) != 0 ||
-        SSTS_DET(get(p, PORT_SSTS)) != DET_PRESENT) {
+    if (p->give_up) {
+        fail(p);
+    } else if (p->trouble == TROUBLE_LINK || (get(p, PORT_TFD) & TFD_BUSY) != 0 ||
+               SSTS_DET(get(p, PORT_SSTS)) != DET_PRESENT) {
         reset_link(p, now);
-        return;
+    } else {
+        open_port(p);
+        go_on(p);
     }
-    open_port(p);
-    go_on(p);
 }
 
 static void ask_identity(struct ahci_port *p, uint64_t now)
@@ -419,7 +421,7 @@ static void next_step(struct ahci_port *p, uint64_t now)
         break;
     case LINK_RESET:
         put(p, PORT_SCTL, SCTL_RUN);
-        enter(p, LINK_WAIT, now, POLL_NS, p->link_limit_ns);
+        enter(p, LINK_WAIT, now, POLL_NS, LINK_LIMIT_NS);
         break;
     case LINK_WAIT:
         put(p, PORT_SERR, 0xffffffff); // the task file is updated only then
@@ -648,7 +650,6 @@ static void set_addresses(const struct ahci_port *p, bool wide)
 static bool probe_port(struct ahci_port *p, bool wide)
 {
     set_addresses(p, wide);
-    p->link_limit_ns = LINK_PROBE_NS;
     reset_link(p, plat_now_ns());
     while (p->state != READY && p->state != FAILED) {
         mmio_delay_us(PROBE_STEP_US);
@@ -658,28 +659,74 @@ static bool probe_port(struct ahci_port *p, bool wide)
         put(p, PORT_CMD, get(p, PORT_CMD) & ~(uint32_t)(CMD_START | CMD_FIS_ENABLE));
         return false;
     }
-    p->link_limit_ns = LINK_LIMIT_NS;
     p->dev.ops = &ops;
     p->dev.max_segments = BLOCK_MAX_SEGMENTS;
     p->dev.max_sectors = wide ? p->dev.max_sectors : MIN(p->dev.max_sectors, BOUNCE_SECTORS);
     return true;
 }
 
-static void probe_ports(struct ahci *a, struct disk_memory memory, struct disk_controller *out)
+static mmio_t port_registers(const struct ahci *a, unsigned n)
 {
-    uint32_t cap = mmio_read32(a->regs, HBA_CAP), implemented = mmio_read32(a->regs, HBA_PI);
+    return (mmio_t){a->regs.base + PORT(n)};
+}
+
+static void control_links(const struct ahci *a, uint32_t ports, uint32_t value)
+{
+    for (unsigned n = 0; n < PORTS; n++) {
+        if ((ports & 1u << n) != 0) {
+            mmio_write32(port_registers(a, n), PORT_SCTL, value);
+        }
+    }
+}
+
+// The ports among these that something is plugged into; all are asked at once, as empty ones never answer.
+static uint32_t find_links(const struct ahci *a, uint32_t ports)
+{
+    uint32_t found = 0;
+
+    for (unsigned n = 0; n < PORTS; n++) {
+        if ((ports & 1u << n) != 0) {
+            mmio_write32(port_registers(a, n), PORT_CMD, (uint32_t)(CMD_SPIN_UP | CMD_POWER) | CMD_ACTIVE);
+        }
+    }
+    control_links(a, ports, SCTL_RESET);
+    mmio_delay_us(LINK_HOLD_US);
+    control_links(a, ports, SCTL_RUN);
+    mmio_delay_us(LINK_FOUND_US);
+    for (unsigned n = 0; n < PORTS; n++) {
+        if ((ports & 1u << n) != 0 && SSTS_DET(mmio_read32(port_registers(a, n), PORT_SSTS)) != 0) {
+            found |= 1u << n;
+        }
+    }
+    return found;
+}
+
+// Ports that the controller says it has, and whose registers lie within its window.
+static uint32_t implemented_ports(const struct ahci *a, uint64_t size)
+{
+    uint32_t ports = mmio_read32(a->regs, HBA_PI);
+
+    while (ports != 0 && PORT(32u - (unsigned)__builtin_clz(ports)) > size) {
+        ports &= ~(1u << (31 - __builtin_clz(ports)));
+    }
+    return ports;
+}
+
+static void probe_ports(struct ahci *a, uint64_t size, struct disk_memory memory, struct disk_controller *out)
+{
+    uint32_t cap = mmio_read32(a->regs, HBA_CAP), ports = find_links(a, implemented_ports(a, size));
     bool wide = (cap & CAP_64BIT) != 0;
 
     for (unsigned n = 0; n < PORTS && a->count < DISK_PER_CONTROLLER; n++) {
         struct ahci_port *p = &a->ports[a->count];
 
-        if ((implemented & 1u << n) == 0) {
+        if ((ports & 1u << n) == 0) {
             continue;
         }
         memset(p, 0, sizeof(*p));
         p->hba = a;
         p->number = n;
-        p->regs = (mmio_t){a->regs.base + PORT(n)};
+        p->regs = port_registers(a, n);
         lay_out(p, memory, a->count, CAP_SLOTS(cap), wide);
         if (probe_port(p, wide)) {
             out->devices[out->count++] = &p->dev;
@@ -709,7 +756,7 @@ bool ahci_probe(const struct disk_setup *setup, struct disk_controller *out, con
         *why = "there is no memory within its reach";
         return false;
     }
-    probe_ports(a, setup->memory, out);
+    probe_ports(a, size, setup->memory, out);
     out->interrupt = interrupt;
     out->enable = enable;
     out->arg = a;
