@@ -34,7 +34,9 @@ static uint32_t weight_of(const struct vp *vp)
 
 static uint64_t weighted(const struct vp *vp, uint64_t ticks)
 {
-    return ticks * 100 / weight_of(vp);
+    uint32_t weight = weight_of(vp);
+
+    return weight == 100 ? ticks : ticks * 100 / weight; // mostly no division
 }
 
 void sched_init_cpu(uint32_t index)

@@ -85,7 +85,7 @@ static enum emu emulate(struct vcpu *v, const struct hv_message *msg, uint32_t *
         return io_intercept_string(v, &msg->io, flags);
     case HV_MSG_UNMAPPED_GPA:
         v->dev->counters.mmio++;
-        return mmio_intercept(v, &msg->memory, flags);
+        return mmio_intercept(v, &msg->memory);
     default:
         return refuse(v, msg->header.type);
     }
