@@ -181,8 +181,8 @@ static inline void copy_block(uint8_t *to, const uint8_t *from, size_t len)
 HVCALL_TABLE(WHOLE_WORDS)
 
 // A variable part takes as much as the page holds up to the call's limit; such calls have no elements.
-static __attribute__((noinline)) void fetch_parts(const struct hvcall_row *row, size_t room, const uint8_t *from,
-                                                  struct hvcall *c)
+static __attribute__((noinline)) void fetch_parts(const struct hvcall_row *row, size_t room,
+                                                  const uint8_t *from, struct hvcall *c)
 {
     uint8_t *buf = (uint8_t *)(uintptr_t)c->in;
     size_t skip = (size_t)row->rep_in * c->rep_start;

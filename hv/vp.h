@@ -140,16 +140,16 @@ struct vp {
 
     // scheduler (hv/sched.c)
     struct vp *run_next;
-    uint32_t cpu;     // (a) processor that owns it
-    bool queued;      // in a run queue [queue lock]
-    bool running;     // current on vp->cpu [queue lock]
-    bool wait_sipi;   // (o) in the wait-for-SIPI state
-    bool halted;      // (o) in HLT: leaves it only for something deliverable
+    uint32_t cpu;   // (a) processor that owns it
+    bool queued;    // in a run queue [queue lock]
+    bool running;   // current on vp->cpu [queue lock]
+    bool wait_sipi; // (o) in the wait-for-SIPI state
+    bool halted;    // (o) in HLT: leaves it only for something deliverable
     union {
         struct {
             bool waiting;          // (o) in HvCallXInterceptWait: its result is still to be written
             bool check_interrupts; // (o) look for a deliverable interrupt before the next entry
-            uint8_t completion;    // what the parent wants done (HV_XWAIT_*); written while the VP is suspended
+            uint8_t completion; // what the parent wants done (HV_XWAIT_*); written while the VP is suspended
             uint8_t unused;
         };
         uint32_t before_entry; // any of them
@@ -237,7 +237,8 @@ void vp_init_state(struct vp *vp, bool from_sipi); // INIT, or INIT followed by 
 void vp_kick(struct vp *vp);                       // make its processor look at requests and block bits
 void vp_request(struct vp *vp, uint32_t requests); // set request bits, unblock HLT as needed, kick
 void vp_unblock(struct vp *vp, uint32_t bits);
-static inline bool vp_clear_block(struct vp *vp, uint32_t bits) // true: it can run now, and the caller wakes it
+static inline bool vp_clear_block(struct vp *vp,
+                                  uint32_t bits) // true: it can run now, and the caller wakes it
 {
     uint32_t before = __atomic_fetch_and(&vp->block, ~bits, __ATOMIC_SEQ_CST);
 

@@ -46,7 +46,8 @@ static const struct port_range *find_port(const struct bus *bus, uint16_t port)
     return NULL;
 }
 
-static __attribute__((noinline)) uint32_t read_bytes(const struct port_range *r, uint32_t offset, uint8_t size)
+static __attribute__((noinline)) uint32_t read_bytes(const struct port_range *r, uint32_t offset,
+                                                     uint8_t size)
 {
     uint32_t value = 0;
 
@@ -72,7 +73,8 @@ uint32_t bus_port_read(struct bus *bus, uint16_t port, uint8_t size)
     return read_bytes(r, (uint32_t)port - r->first, size);
 }
 
-static __attribute__((noinline)) void write_bytes(const struct port_range *r, uint32_t offset, uint8_t size, uint32_t value)
+static __attribute__((noinline)) void write_bytes(const struct port_range *r, uint32_t offset, uint8_t size,
+                                                  uint32_t value)
 {
     for (uint8_t i = 0; i < size; i++) {
         if (offset + i < r->count) {
