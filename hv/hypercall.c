@@ -162,34 +162,34 @@ static inline void *block_pointer(struct vp *vp, struct call_block *b, gpa_t gpa
     return translate_block(vp, b, gpa, right);
 }
 
-// Blocks are a multiple of four bytes and aligned to eight; most are so short that a loop beats REP MOVS. Each word of
-// the caller's memory is read once.
+// Blocks are aligned to eight bytes, and most are so short that a loop beats REP MOVS: copies whole words, each of which
+// is read once. The length of outputs is a multiple of eight; the last word of an input may have four bytes too many,
+// which lie in the same page.
 static inline void copy_block(uint8_t *to, const uint8_t *from, size_t len)
 {
-    size_t at = 0;
-
     if (__builtin_expect(len > 128, 0)) {
         __builtin_memcpy(to, from, len);
         return;
     }
-    for (; at + 8 <= len; at += 8) {
+    for (size_t at = 0; at < len; at += 8) {
         *(uint64_t *)(to + at) = __atomic_load_n((const uint64_t *)(from + at), __ATOMIC_RELAXED);
-    }
-    if (at < len) {
-        *(uint32_t *)(to + at) = __atomic_load_n((const uint32_t *)(from + at), __ATOMIC_RELAXED);
     }
 }
 
+#define WHOLE_WORDS(code, name, in_, rep_in_, out_, rep_out_, ...)                                           \
+    _Static_assert((out_) % 8 == 0 && (rep_out_) % 8 == 0 && (in_) % 4 == 0 && (rep_in_) % 4 == 0, #name);
+HVCALL_TABLE(WHOLE_WORDS)
+
 // A variable part takes as much as the page holds up to the call's limit; such calls have no elements.
-static __attribute__((noinline)) void fetch_parts(const struct hvcall_row *row, size_t room, const uint8_t *from,
-                                                  struct hvcall *c)
+static __attribute__((noinline)) void fetch_parts(const struct hvcall_row *row, size_t room,
+                                                  const uint8_t *from, struct hvcall *c)
 {
     uint8_t *buf = (uint8_t *)(uintptr_t)c->in;
     size_t skip = (size_t)row->rep_in * c->rep_start;
 
     c->var_len = (uint32_t)MIN(row->var, room - row->in);
-    copy_block(buf, from, row->in + c->var_len);
-    copy_block(buf + row->in, from + row->in + skip, (size_t)row->rep_in * c->rep_count);
+    __builtin_memcpy(buf, from, row->in + c->var_len);
+    __builtin_memcpy(buf + row->in, from + row->in + skip, (size_t)row->rep_in * c->rep_count);
 }
 
 // Copies the input block: the fixed part, and the elements that are still to be done.
@@ -245,18 +245,19 @@ static inline bool store_output(const struct hvcall_row *row, gpa_t gpa, const s
                                 hv_status_t status)
 {
     struct call_block *b = &c->vp->call_out;
+    size_t fixed = status == HV_STATUS_SUCCESS ? row->out : 0;
     size_t reps = (size_t)row->rep_out * c->rep_done;
     uint8_t *to;
 
-    if (reps + row->out == 0) {
+    if (fixed + reps == 0) {
         return true;
     }
     if (!block_is_current(c->vp, b) && translate_block(c->vp, b, gpa, HV_MAP_WRITE) == NULL) {
         return false;
     }
     to = b->va + (gpa.v & (PAGE_SIZE - 1));
-    if (status == HV_STATUS_SUCCESS && row->out != 0) {
-        copy_block(to, c->out, row->out);
+    if (fixed != 0) {
+        copy_block(to, c->out, fixed);
     }
     copy_block(to + row->out + (size_t)row->rep_out * c->rep_start, c->rep_out, reps);
     return true;

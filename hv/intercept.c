@@ -68,7 +68,8 @@ enum vp_action vp_intercept_send(struct vp *vp)
     waiter = parent->intercept_waiter;
     parent->intercept_waiter = NULL;
     // Nobody is before this VP, and the parent waits on this processor.
-    direct = waiter != NULL && parent->intercept_first == NULL && waiter->cpu == vp->cpu && !vp->intercept_queued;
+    direct = waiter != NULL && parent->intercept_first == NULL && waiter->cpu == vp->cpu &&
+             !vp->intercept_queued;
     if (__builtin_expect(!direct, 0)) {
         suspend_and_queue(vp);
     }
@@ -201,7 +202,8 @@ static __attribute__((noinline)) hv_status_t find_child_vp(struct partition *cal
 }
 
 // Mostly what is completed is what was taken last.
-static inline hv_status_t find_completed(struct vp *caller, uint64_t partition, uint32_t index, struct vp **vp)
+static inline hv_status_t find_completed(struct vp *caller, uint64_t partition, uint32_t index,
+                                         struct vp **vp)
 {
     hv_status_t status = HV_STATUS_SUCCESS;
 
@@ -228,7 +230,8 @@ hv_status_t intercept_wait(struct vp *caller, uint64_t partition, uint64_t vp_an
     }
     next = give_next(caller);
     // It waits if there is nothing to do for it now: no message, no deliverable interrupt, no request.
-    waits = next == NULL && (flags & HV_XWAIT_BLOCK) != 0 && vlapic_pending(caller) < 0 && block_waiter(caller);
+    waits = next == NULL && (flags & HV_XWAIT_BLOCK) != 0 && vlapic_pending(caller) < 0 &&
+            block_waiter(caller);
     if (runnable && waits) {
         sched_handoff(done); // the caller gives the processor back to whom it served
     } else if (runnable) {

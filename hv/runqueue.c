@@ -27,7 +27,9 @@ static uint32_t weight_of(const struct vp *vp)
 
 uint64_t runqueue_weighted(const struct vp *vp, uint64_t ticks)
 {
-    return ticks * 100 / weight_of(vp);
+    uint32_t weight = weight_of(vp);
+
+    return weight == 100 ? ticks : ticks * 100 / weight; // mostly no division
 }
 
 // Ticks that the processor's current VP has been running; its processor may just be switching.

@@ -29,7 +29,7 @@ struct vp_exit {
         struct {
             gpa_t gpa;
             gva_t gva;
-            bool gva_valid, read, write, exec;
+            bool gva_valid, write, exec;
             bool present; // the page is mapped, the rights forbid the access
         } gpa;
         struct {

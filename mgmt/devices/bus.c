@@ -46,7 +46,8 @@ static const struct port_range *find_port(const struct bus *bus, uint16_t port)
     return NULL;
 }
 
-static __attribute__((noinline)) uint32_t read_bytes(const struct port_range *r, uint32_t offset, uint8_t size)
+static __attribute__((noinline)) uint32_t read_bytes(const struct port_range *r, uint32_t offset,
+                                                     uint8_t size)
 {
     uint32_t value = 0;
 
@@ -72,7 +73,8 @@ uint32_t bus_port_read(struct bus *bus, uint16_t port, uint8_t size)
     return read_bytes(r, (uint32_t)port - r->first, size);
 }
 
-static __attribute__((noinline)) void write_bytes(const struct port_range *r, uint32_t offset, uint8_t size, uint32_t value)
+static __attribute__((noinline)) void write_bytes(const struct port_range *r, uint32_t offset, uint8_t size,
+                                                  uint32_t value)
 {
     for (uint8_t i = 0; i < size; i++) {
         if (offset + i < r->count) {
@@ -94,36 +96,38 @@ void bus_port_write(struct bus *bus, uint16_t port, uint8_t size, uint32_t value
     }
 }
 
-static int find_mmio(const struct bus *bus, uint64_t gpa, uint8_t size)
+static const struct mmio_range *find_mmio(const struct bus *bus, uint64_t gpa, uint8_t size)
 {
-    for (int i = 0; i < bus->mmio_count; i++) {
-        uint64_t offset = gpa - bus->mmio[i].base;
+    const struct mmio_range *end = bus->mmio + bus->mmio_count;
 
-        if (offset < bus->mmio[i].size && size <= bus->mmio[i].size - offset) {
-            return i;
+    for (const struct mmio_range *r = bus->mmio; r < end; r++) {
+        uint64_t offset = gpa - r->base;
+
+        if (offset < r->size && size <= r->size - offset) {
+            return r;
         }
     }
-    return -1;
+    return NULL;
 }
 
 uint64_t bus_mmio_read(struct bus *bus, uint64_t gpa, uint8_t size)
 {
-    int n = find_mmio(bus, gpa, size);
+    const struct mmio_range *r = find_mmio(bus, gpa, size);
 
-    if (n < 0) {
+    if (r == NULL) {
         bus->unclaimed_mmio++;
         return size >= 8 ? ~0ull : (1ull << (size * 8)) - 1;
     }
-    return bus->mmio[n].ops->read(bus->mmio[n].dev, gpa - bus->mmio[n].base, size);
+    return r->ops->read(r->dev, gpa - r->base, size);
 }
 
 void bus_mmio_write(struct bus *bus, uint64_t gpa, uint8_t size, uint64_t value)
 {
-    int n = find_mmio(bus, gpa, size);
+    const struct mmio_range *r = find_mmio(bus, gpa, size);
 
-    if (n < 0) {
+    if (r == NULL) {
         bus->unclaimed_mmio++;
         return;
     }
-    bus->mmio[n].ops->write(bus->mmio[n].dev, gpa - bus->mmio[n].base, size, value);
+    r->ops->write(r->dev, gpa - r->base, size, value);
 }

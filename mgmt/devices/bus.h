@@ -29,13 +29,15 @@ struct port_range {
     void *dev;
 };
 
+struct mmio_range {
+    uint64_t base, size;
+    const struct mmio_ops *ops;
+    void *dev;
+};
+
 struct bus {
     struct port_range port[BUS_MAX_PORT_RANGES];
-    struct {
-        uint64_t base, size;
-        const struct mmio_ops *ops;
-        void *dev;
-    } mmio[BUS_MAX_MMIO_RANGES];
+    struct mmio_range mmio[BUS_MAX_MMIO_RANGES];
     uint8_t port_count, mmio_count;
     uint64_t unclaimed_ports, unclaimed_mmio;
 };

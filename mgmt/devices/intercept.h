@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Emulation of one intercepted access. Private to mgmt/devices; vm.c dispatches.
 //
-// Both update the register page and say in *flags how the intercept is to be completed. Long repeated
-// string instructions are done in slices: RCX, RSI and RDI move on, RIP stays, and the guest executes the
-// instruction again, so that neither the data plane nor an interrupt of the guest waits for a long one.
+// Both update the register page; port accesses say in *flags whether the instruction is to be skipped, the others move
+// RIP by themselves. Long repeated string instructions are done in slices: RCX, RSI and RDI move on, RIP stays, and the
+// guest executes the instruction again, so that neither the data plane nor an interrupt of the guest waits for a long
+// one.
 #ifndef MGMT_DEVICES_INTERCEPT_H
 #define MGMT_DEVICES_INTERCEPT_H
 
@@ -21,7 +22,7 @@ static inline bool io_size_is_valid(uint8_t size)
 }
 
 MUST_CHECK enum emu io_intercept_string(struct vcpu *v, const struct hv_io_intercept *msg, uint32_t *flags);
-MUST_CHECK enum emu mmio_intercept(struct vcpu *v, const struct hv_memory_intercept *msg, uint32_t *flags);
+MUST_CHECK enum emu mmio_intercept(struct vcpu *v, const struct hv_memory_intercept *msg);
 
 // Everything the small decoder does not know (exec_insn.c). The caller has fetched `length` bytes.
 MUST_CHECK enum emu exec_full_insn(struct vcpu *v, const uint8_t *bytes, uint8_t length);

@@ -112,7 +112,7 @@ static bool serve_plain_move(struct vcpu *v, const struct hv_memory_intercept *m
     return true;
 }
 
-enum emu mmio_intercept(struct vcpu *v, const struct hv_memory_intercept *msg, uint32_t *flags)
+enum emu mmio_intercept(struct vcpu *v, const struct hv_memory_intercept *msg)
 {
     uint8_t length = MIN(msg->insn_byte_count, DECODE_MAX_INSN);
 
@@ -120,7 +120,6 @@ enum emu mmio_intercept(struct vcpu *v, const struct hv_memory_intercept *msg, u
     if (msg->hdr.access == ACCESS_FETCH || is_ram(v, msg->gpa)) {
         return EMU_STOP;
     }
-    *flags = HV_XWAIT_DIRTY;
     if (serve_plain_move(v, msg, length)) {
         return EMU_OK;
     }

@@ -85,7 +85,7 @@ static enum emu emulate(struct vcpu *v, const struct hv_message *msg, uint32_t *
         return io_intercept_string(v, &msg->io, flags);
     case HV_MSG_UNMAPPED_GPA:
         v->dev->counters.mmio++;
-        return mmio_intercept(v, &msg->memory, flags);
+        return mmio_intercept(v, &msg->memory);
     default:
         return refuse(v, msg->header.type);
     }
@@ -126,7 +126,8 @@ static bool serve_access(struct dp_vm *vm, uint32_t vp, const struct hv_message 
 }
 
 // IN and OUT with a register need no more of the VP than RAX. False: not one of those.
-static inline bool plain_io(struct vm_devices *dev, struct hv_register_page *regs, const struct hv_io_intercept *msg)
+static inline bool plain_io(struct vm_devices *dev, struct hv_register_page *regs,
+                            const struct hv_io_intercept *msg)
 {
     uint8_t size = msg->info & IO_INFO_SIZE;
     uint64_t *rax = &regs->gpr[GPR_RAX], value;

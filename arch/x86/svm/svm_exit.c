@@ -88,7 +88,6 @@ static void decode_npf(struct vp *vp, const struct vmcb *v)
     vp->exit.gpa.present = (error & 1) != 0;
     vp->exit.gpa.write = (error & 2) != 0;
     vp->exit.gpa.exec = (error & BIT(4)) != 0;
-    vp->exit.gpa.read = !vp->exit.gpa.write && !vp->exit.gpa.exec;
 }
 
 // An exception that is intercepted for the host's sake alone goes back to the guest; DR6, DR7 and RIP are as its

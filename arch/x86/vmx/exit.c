@@ -130,7 +130,6 @@ static void fill_gpa(struct vp *vp)
     e->insn_len = 0; // not reported
     e->qual[0] = q;
     e->gpa.gpa = GPA(vmread(VMCS_GUEST_PHYSICAL));
-    e->gpa.read = q & BIT(0);
     e->gpa.write = q & BIT(1);
     e->gpa.exec = q & BIT(2);
     e->gpa.present = q & (BIT(3) | BIT(4) | BIT(5));

@@ -360,6 +360,11 @@ static bool set_plain(struct vp *vp, uint32_t name, uint32_t field, uint64_t v)
     switch (name) {
     case HV_REG_EFER:
         return set_efer(vp, v);
+    case HV_REG_CR3:
+        vmwrite(field, v);
+        load_pdptes(vp);
+        vmx_flush_gva(vp);
+        return true;
     case HV_REG_PAT:
         if (!pat_is_valid(v)) {
             return false;
@@ -378,10 +383,6 @@ static bool set_plain(struct vp *vp, uint32_t name, uint32_t field, uint64_t v)
         break;
     }
     vmwrite(field, v);
-    if (name == HV_REG_CR3) {
-        load_pdptes(vp);
-        vmx_flush_gva(vp);
-    }
     return true;
 }
 
