@@ -216,6 +216,24 @@ void sched_forget(struct vp *vp)
     }
 }
 
+void sched_timers_hold(struct vp *vp)
+{
+    struct sched_cpu *s = lock_home_unclaimed(vp);
+
+    timer_heap_remove(&s->heap, vp);
+    spin_unlock(&s->lock);
+}
+
+void sched_timers_release(struct vp *vp)
+{
+    uint32_t cpu;
+    struct sched_cpu *s = lock_home(vp, &cpu);
+
+    timer_heap_add(&s->heap, vp);
+    spin_unlock(&s->lock);
+    tell_processor(cpu, WAKE_SHARE); // one may have become due meanwhile
+}
+
 void sched_resched(void)
 {
     __atomic_store_n(&scheds[this_cpu()->index].need_resched, true, __ATOMIC_RELEASE);

@@ -25,6 +25,9 @@ void sched_wake(struct vp *vp, bool may_move);
 void sched_handoff(struct vp *vp);
 // Take it off queue and heap for good; it does not run, and the caller holds the hypervisor lock.
 void sched_forget(struct vp *vp);
+// Around a change of the timers of a VP that is stopped, on any processor: its place in the timer heap depends on them.
+void sched_timers_hold(struct vp *vp);
+void sched_timers_release(struct vp *vp);
 void sched_resched(void);     // this processor: choose again after the current exit
 void sched_timer_check(void); // this processor: something may have expired
 void sched_watchdog(void);    // this processor: a watchdog was set

@@ -369,6 +369,17 @@ static void set_suspend(struct vp *vp, uint32_t bit, bool on)
     }
 }
 
+// An APIC that is switched off loses its timer.
+static bool set_apic_base(struct vp *vp, uint64_t value)
+{
+    bool ok;
+
+    sched_timers_hold(vp);
+    ok = vlapic_set_base(vp, value);
+    sched_timers_release(vp);
+    return ok;
+}
+
 static bool set_computed(struct vp *vp, uint32_t name, uint64_t value)
 {
     switch (name) {
@@ -388,7 +399,7 @@ static bool set_computed(struct vp *vp, uint32_t name, uint64_t value)
         ((uint32_t *)vp->apic_page)[0x80 / 4] = (uint32_t)value << 4;
         return true;
     case HV_REG_APIC_BASE:
-        return vlapic_set_base(vp, value);
+        return set_apic_base(vp, value);
     default:
         return false;
     }

@@ -10,6 +10,7 @@
 
 #include "hv/cpu.h"
 #include "hv/frames.h"
+#include "hv/sched.h"
 #include "tests/unit/fake_node.h"
 
 #define FIRST_PAGE (NODE_ROOT_PAGE + 512ull)
@@ -155,6 +156,23 @@ static void test_dr6_beyond_32_bits_is_refused(void **state)
     take_down(id);
 }
 
+static void test_apic_switched_off_leaves_timer_heap(void **state)
+{
+    uint64_t id = build(1);
+    struct vp *vp = partition_lookup(root_partition, id)->vps[0];
+    union hv_register_value off = {.u128 = {vp->apic.base_msr & ~BIT(11), 0}};
+
+    (void)state;
+    vp->apic.timer_deadline = 1ull << 60;
+    vp_timers_changed(vp);
+    sched_timers_release(vp);
+    assert_true(vp->in_heap);
+    assert_int_equal(vp_set_register(vp, HV_REG_APIC_BASE, &off), HV_STATUS_SUCCESS);
+    assert_true(vp->next_deadline == ~0ull);
+    assert_false(vp->in_heap);
+    take_down(id);
+}
+
 // --- memory ---
 
 static hv_status_t map(uint64_t id, uint64_t source, uint32_t flags)
@@ -221,8 +239,11 @@ static void test_initialization_can_be_tried_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_delete_vp_waits_for_all_processors), CASE(test_dr6_beyond_32_bits_is_refused),
-        CASE(test_map_without_rights_maps_nothing),    CASE(test_apic_page_stays),
+        CASE(test_delete_vp_waits_for_all_processors),
+        CASE(test_dr6_beyond_32_bits_is_refused),
+        CASE(test_apic_switched_off_leaves_timer_heap),
+        CASE(test_map_without_rights_maps_nothing),
+        CASE(test_apic_page_stays),
         CASE(test_initialization_can_be_tried_again),
     };
 

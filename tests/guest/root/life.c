@@ -20,7 +20,7 @@ static bool moves(struct guest *g)
 {
     uint64_t before = counter(g);
 
-    for (unsigned i = 0; i < 200 && counter(g) == before; i++) {
+    for (unsigned i = 0; i < TEST_MS / 5 && counter(g) == before; i++) {
         let_run(5);
     }
     return counter(g) != before;
