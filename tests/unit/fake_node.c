@@ -280,12 +280,6 @@ bool root_map_device(struct vp *vp, gpa_t page)
     return false;
 }
 
-void root_watchdog_set(uint32_t vp_index, uint32_t seconds)
-{
-    (void)vp_index;
-    (void)seconds;
-}
-
 void log_msg(enum log_level level, const char *fmt, ...)
 {
     (void)level;
@@ -321,14 +315,14 @@ uint64_t log_next_sequence(void)
     return 1;
 }
 
-size_t console_shell_write(const char *text, size_t len, bool wait)
+size_t console_shell_write(const char *text, size_t len)
 {
     unsigned sum = 0;
 
     for (size_t i = 0; i < len; i++) {
         sum += (unsigned char)text[i]; // the sanitizer looks
     }
-    return wait || sum != 0 ? len : 0;
+    return sum != 0 ? len : 0;
 }
 
 size_t console_shell_read(char *buf, size_t cap)

@@ -192,8 +192,8 @@ bool root_share_reservations(void)
 
     if (ok) {
         measure(3);
-        // On two processors the third guest can use only one of two gaps at a time.
-        ok = DID(3, 0, 10 * each / n, 500) && DID(3, 1, 10 * each / n, 500) && DID(3, 2, 200, 300);
+        // On two processors the gaps may fall together, and the third guest can use only one at a time.
+        ok = DID(3, 0, 10 * each / n, 500) && DID(3, 1, 10 * each / n, 500) && DID(3, 2, 150, 300);
     }
     return tear_down(3, ok);
 }
