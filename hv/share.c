@@ -70,12 +70,33 @@ static uint64_t cap_end(const struct share_account *a, uint64_t cap, uint64_t no
 
 // --- the reservation ---
 
+// What was used at `now` of the period that is then open. A VP that ran on its reservation for too long, because a timer
+// came late, has that taken off the next ones: else it could go first again and again.
+static uint64_t reserve_used(const struct share_account *a, uint64_t used, uint64_t now)
+{
+    uint64_t n;
+
+    if (now < a->deadline) {
+        return used;
+    }
+    n = (now - a->deadline) / period + 1;
+    return a->reserve == 0 || n > used / a->reserve ? 0 : used - n * a->reserve;
+}
+
 static void roll_reserve(struct share_account *a, uint64_t now)
 {
+    a->reserve_used = reserve_used(a, a->reserve_used, now);
     if (now >= a->deadline) {
         a->deadline += ((now - a->deadline) / period + 1) * period;
-        a->reserve_used = 0;
     }
+}
+
+// What it gets by its weight counts too, but not beyond the reservation.
+static uint64_t charged(const struct share_account *a, uint64_t ran)
+{
+    uint64_t used = a->reserve_used + ran;
+
+    return a->owed ? used : MAX(a->reserve_used, MIN(used, a->reserve));
 }
 
 // Has it more left than its rate allows until the deadline? Fractions of a period are below 2^32 ticks.
@@ -103,7 +124,9 @@ bool share_open(struct vp *vp, uint64_t now)
 
 bool share_is_owed(const struct vp *vp, uint64_t now, uint64_t running)
 {
-    return (now >= vp->share.deadline ? 0 : vp->share.reserve_used + running) < vp->share.reserve;
+    const struct share_account *a = &vp->share;
+
+    return reserve_used(a, charged(a, running), now) < a->reserve;
 }
 
 // --- both ---
@@ -118,7 +141,8 @@ uint64_t share_begin(struct vp *vp, uint64_t now)
         end = cap_end(a, cap, now);
     }
     roll_reserve(a, now);
-    return a->reserve_used < a->reserve ? MIN(end, now + a->reserve - a->reserve_used) : end;
+    a->owed = a->reserve_used < a->reserve;
+    return a->owed ? MIN(end, now + a->reserve - a->reserve_used) : end;
 }
 
 void share_end(struct vp *vp, uint64_t start, uint64_t now)
@@ -126,7 +150,7 @@ void share_end(struct vp *vp, uint64_t start, uint64_t now)
     struct share_account *a = &vp->share;
     uint64_t cap = cap_of(vp);
 
-    a->reserve_used += now - start;
+    a->reserve_used = charged(a, now - start);
     a->wake = a->reserve != 0 && a->reserve_used >= a->reserve ? a->deadline
                                                                : 0; // then it is owed time again
     if (cap >= period) {

@@ -60,6 +60,7 @@ struct share_account {               // hv/share.h; ticks and host TSC
     uint64_t reserve_used, deadline; // (o) the same for the reservation
     uint64_t wake;                   // (o) when time has to look at it while it does not run; 0: never
     uint32_t home;                   // (a) processor where its reservation is kept free
+    bool owed;                       // (o) it runs on its reservation
     bool slept;                      // [queue lock] it was blocked since it was last queued
 };
 

@@ -1,4 +1,4 @@
-// srcs: hv/hypercall.c hv/hvcall_partition.c hv/hvcall_vp.c hv/hvcall_x.c hv/partition.c hv/vp.c hv/gpa.c hv/frames.c hv/intercept.c hv/interrupt.c hv/synthetic.c hv/exit.c hv/sched.c hv/log_limit.c hv/watchdog.c hv/balance.c hv/share.c hv/runqueue.c hv/timer.c hv/lock.c arch/x86/vlapic.c arch/x86/vlapic_timer.c arch/x86/vlapic_ipi.c arch/x86/vlapic_exit.c arch/x86/msr_policy.c arch/x86/cpuid_policy.c arch/x86/exit_cr.c arch/x86/guest_walk.c arch/x86/decode.c tests/unit/fake_virt.c tests/unit/fake_node.c
+// srcs: hv/hypercall.c hv/hvcall_partition.c hv/hvcall_vp.c hv/hvcall_x.c hv/partition.c hv/vp.c hv/gpa.c hv/frames.c hv/intercept.c hv/interrupt.c hv/synthetic.c hv/exit.c hv/sched.c hv/runqueue.c hv/balance.c hv/share.c hv/watchdog.c hv/log_limit.c hv/timer.c hv/lock.c arch/x86/vlapic.c arch/x86/vlapic_timer.c arch/x86/vlapic_ipi.c arch/x86/vlapic_exit.c arch/x86/msr_policy.c arch/x86/cpuid_policy.c arch/x86/exit_cr.c arch/x86/guest_walk.c arch/x86/decode.c tests/unit/fake_virt.c tests/unit/fake_node.c
 // SPDX-License-Identifier: Apache-2.0
 // Partitions, their memory and VPs, by hypercalls on the real hypervisor above a fake processor.
 #include <setjmp.h>

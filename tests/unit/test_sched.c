@@ -1,4 +1,4 @@
-// srcs: hv/sched.c hv/log_limit.c hv/watchdog.c hv/runqueue.c hv/balance.c hv/share.c hv/timer.c tests/unit/fake_machine.c
+// srcs: hv/sched.c hv/runqueue.c hv/balance.c hv/share.c hv/timer.c tests/unit/fake_machine.c
 // SPDX-License-Identifier: Apache-2.0
 // The scheduler on processors in software: weights, caps and reservations, within 2 percentage points of a processor.
 #include <setjmp.h>

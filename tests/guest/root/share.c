@@ -72,8 +72,8 @@ static bool tear_down(unsigned n, bool ok)
 }
 
 // Bochs counts instructions: what a guest was charged for is what it did, and 2 percentage points can be demanded.
-// The clock of the other machines is the host's, and goes on while an emulated processor stands still, for longer than
-// a period if the host is busy: there everybody has to get on, and that is all that can be said.
+// The clock of the other machines is the host's. It goes on while an emulated processor stands still, for longer than
+// a period if the host is busy, and whoever is current then is charged for it: nothing can be said of single guests.
 static bool is_exact(void)
 {
     return strcmp(boot->engine, "vmx") == 0;
@@ -93,7 +93,7 @@ static bool did_share(unsigned line, unsigned n, unsigned i, uint64_t low, uint6
     for (unsigned k = 0; k < n; k++) {
         all += counted[k];
     }
-    return WANT(counted[i] != 0) &&
+    return WANT(all != 0) &&
            is_between(line, "its share of the work; per mille it was", counted[i] * 1000 / all, low, high);
 }
 
@@ -192,8 +192,8 @@ bool root_share_reservations(void)
 
     if (ok) {
         measure(3);
-        // On two processors the third guest can use only one of two gaps at a time.
-        ok = DID(3, 0, 10 * each / n, 500) && DID(3, 1, 10 * each / n, 500) && DID(3, 2, 200, 300);
+        // On two processors the gaps may fall together, and the third guest can use only one at a time.
+        ok = DID(3, 0, 10 * each / n, 500) && DID(3, 1, 10 * each / n, 500) && DID(3, 2, 150, 300);
     }
     return tear_down(3, ok);
 }
