@@ -14,7 +14,7 @@ uint32_t balance_idle_cpu(uint32_t home)
     if (__atomic_load_n(&scheds[home].current, __ATOMIC_RELAXED) == NULL) {
         return home;
     }
-    for (uint32_t i = 0; i < cpu_count; i++) {
+    for (uint32_t i = cpu_first; i < cpu_count; i++) {
         if (cpus[i].online && __atomic_load_n(&scheds[i].current, __ATOMIC_RELAXED) == NULL &&
             scheds[i].owed_first == NULL && scheds[i].fair_first == NULL) {
             return i;
@@ -55,7 +55,7 @@ static void adopt_time(struct sched_cpu *s, uint64_t min_vruntime)
 
 struct vp *balance_steal(uint32_t self)
 {
-    for (uint32_t i = 1; i < cpu_count; i++) {
+    for (uint32_t i = 1; self >= cpu_first && i < cpu_count; i++) {
         struct sched_cpu *s = &scheds[(self + i) % cpu_count];
         struct vp *vp = NULL;
         uint64_t min_vruntime;
@@ -126,7 +126,7 @@ static void find_place(uint32_t self, struct move *m)
         uint32_t cpu = (self + i) % cpu_count;
         uint64_t level;
 
-        if (!cpus[cpu].online) {
+        if (cpu < cpu_first || !cpus[cpu].online) {
             continue;
         }
         spin_lock(&scheds[cpu].lock);
@@ -226,7 +226,7 @@ void balance_spread(struct cpu *c)
     struct move m = {.to = c->index};
 
     __atomic_store_n(&s->stray, false, __ATOMIC_RELAXED);
-    if (cpu_count == 1 || runqueue_empty(s)) {
+    if (cpu_working() == 1 || runqueue_empty(s)) {
         return;
     }
     choose_move(s, c->index, &m);

@@ -30,6 +30,13 @@ struct cpu {
 
 extern struct cpu cpus[HV_MAX_CPUS];
 extern uint32_t cpu_count;
+extern uint32_t cpu_first; // those before it run no VPs: 0, or 1 where virt_caps.spare_boot_cpu says so
+
+// How many processors run VPs.
+static inline uint32_t cpu_working(void)
+{
+    return cpu_count - cpu_first;
+}
 
 static inline struct cpu *this_cpu(void)
 {

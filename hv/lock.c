@@ -8,6 +8,7 @@
 
 struct cpu cpus[HV_MAX_CPUS];
 uint32_t cpu_count = 1;
+uint32_t cpu_first;
 
 struct cpu_call {
     struct cpu_call *next;

@@ -153,12 +153,12 @@ void sched_place(struct vp *vp)
     static uint32_t next;
 
     if (vp->partition->is_root) {
-        vp->cpu = vp->index % cpu_count;
+        vp->cpu = cpu_first + vp->index % cpu_working();
         vp->priority = vp->index == 0 ? 0 : 1;
     } else {
         vp->priority = 2;
         // From the last processor downwards: the data plane lives on the first.
-        vp->cpu = cpu_count - 1 - next++ % cpu_count;
+        vp->cpu = cpu_count - 1 - next++ % cpu_working();
     }
     share_update(vp);
 }

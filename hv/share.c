@@ -201,7 +201,7 @@ static uint32_t next_largest(const struct plan *plan, uint32_t limit)
 // From the last processor downwards: the data plane lives on the first.
 static bool take_room(struct plan *plan, uint32_t reserve, uint32_t *cpu)
 {
-    for (uint32_t i = cpu_count; i > 0; i--) {
+    for (uint32_t i = cpu_count; i > cpu_first; i--) {
         if (plan->room[i - 1] >= reserve) {
             plan->room[i - 1] -= reserve;
             *cpu = i - 1;
@@ -236,8 +236,8 @@ static bool place_all(struct plan *plan)
     for (uint32_t i = 0; i < cpu_count; i++) {
         plan->room[i] = SHARE_UNIT;
     }
-    plan->room[0] -= SHARE_MANAGEMENT;
-    plan->room[1 % cpu_count] -= SHARE_MANAGEMENT;
+    plan->room[cpu_first] -= SHARE_MANAGEMENT;
+    plan->room[cpu_first + 1 % cpu_working()] -= SHARE_MANAGEMENT;
     for (uint32_t r = next_largest(plan, ~0u); r != 0; r = next_largest(plan, r)) {
         for (const struct partition *q = root_partition->next_sibling; q != NULL; q = q->next_sibling) {
             if (reserve_of(plan, q) == r && !place_partition(plan, q)) {

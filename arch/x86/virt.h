@@ -68,6 +68,7 @@ struct virt_caps {
     bool decode_assist; // AMD-V: instruction bytes with NPT faults
     bool tsc_scaling;
     bool page_1g;        // second-level 1 GiB pages
+    bool spare_boot_cpu; // it may not run VPs while others do (see arch/x86/svm/svm.c)
     uint32_t asid_count; // AMD-V; VT-x: 65536
 };
 

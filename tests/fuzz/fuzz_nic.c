@@ -1,4 +1,4 @@
-// srcs: mgmt/drivers/nic.c mgmt/drivers/e1000.c mgmt/drivers/virtio_net.c mgmt/drivers/frames.c mgmt/drivers/pci.c
+// srcs: mgmt/drivers/nic.c mgmt/drivers/e1000.c mgmt/drivers/virtio_net.c mgmt/drivers/virtio_pci.c mgmt/drivers/frames.c mgmt/drivers/pci.c
 // SPDX-License-Identifier: Apache-2.0
 // Fuzz target: network adapters that lie, in their registers and in the memory they share with the driver. The driver
 // stays within its windows, ends its loops, and each frame buffer is in one place only.

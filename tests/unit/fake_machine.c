@@ -21,7 +21,7 @@
 #include "hv/watchdog.h"
 
 struct cpu cpus[HV_MAX_CPUS];
-uint32_t cpu_count;
+uint32_t cpu_count, cpu_first;
 uint64_t host_tsc_hz = MACHINE_HZ;
 struct partition *root_partition;
 

@@ -45,6 +45,21 @@ static void explain(char *why, size_t len, const char *text)
     why[i] = '\0';
 }
 
+// QEMU's software AMD-V, as of 7.2 with a thread for each processor: whenever any processor loads x87 state (FXRSTOR,
+// XRSTOR), cpu_clear_ignne() of target/i386/tcg/sysemu/fpu_helper.c reads and writes back flags of the first
+// processor, without synchronization. An update of the first processor's own in between is lost: it stays under nested
+// paging after an exit, or leaves out GIF. Guests use these instructions all the time, so the first processor must
+// not enter or leave guest mode.
+static bool is_threaded_tcg(void)
+{
+    struct cpuid_regs id = {0};
+
+    if ((cpuid(1, 0).ecx & BIT(31)) != 0) {
+        id = cpuid(0x40000000, 0);
+    }
+    return id.ebx == 0x54474354 && id.ecx == 0x43544743 && id.edx == 0x47435447; // "TCGTCGTCGTCG"
+}
+
 static bool svm_probe(struct virt_caps *caps, char *why, size_t len)
 {
     struct cpuid_regs ext = cpuid_checked(0x80000001, 0);
@@ -66,6 +81,7 @@ static bool svm_probe(struct virt_caps *caps, char *why, size_t len)
     caps->decode_assist = (svm.edx & BIT(7)) != 0;
     caps->page_1g = (ext.edx & BIT(26)) != 0;
     caps->asid_count = svm.ebx;
+    caps->spare_boot_cpu = is_threaded_tcg();
     has_pause_filter = (svm.edx & BIT(10)) != 0;
     has_tsc_aux = (ext.edx & BIT(27)) != 0; // RDTSCP
     return true;
