@@ -156,14 +156,14 @@ hv_status_t hvcall_x_get_info(struct hvcall *c)
     struct frame_counts frames;
 
     frame_counts(&frames);
-    out->cpu_count = cpu_count;
+    out->cpu_count = cpu_working();
     out->partition_count = partition_count();
     out->tsc_hz = host_tsc_hz;
     out->total_pages = frames.total;
     out->hv_pages = frames.hv;
     out->deposited_pages = frames.pool;
     out->mapped_pages = frames.mapped;
-    for (uint32_t i = 0; i < cpu_count; i++) {
+    for (uint32_t i = cpu_first; i < cpu_count; i++) {
         out->idle_tsc += cpus[i].idle_tsc;
     }
     out->log_next = log_next_sequence();

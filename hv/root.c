@@ -199,7 +199,7 @@ static uint64_t write_boot_info(struct arena *a, const struct boot_info *info, u
     m->magic = MGMT_BOOT_MAGIC;
     m->tsc_hz = host_tsc_hz;
     m->vp_count = ROOT_VPS;
-    m->cpu_count = cpu_count;
+    m->cpu_count = cpu_working();
     m->hypercall_page = MGMT_DIRECT_BASE + hypercall_page;
     __builtin_memcpy(&m->boot, info, sizeof(*info));
     copy_text(m->engine, sizeof(m->engine), virt->name);

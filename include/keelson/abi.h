@@ -449,8 +449,8 @@ enum hv_x_counter {
 struct hv_x_counters_out {
     uint64_t value[HV_CTR_COUNT];
 };
-struct hv_x_info_out { // HvCallXGetInfo
-    uint32_t cpu_count;
+struct hv_x_info_out {  // HvCallXGetInfo
+    uint32_t cpu_count; // processors that run VPs
     uint32_t partition_count;
     uint64_t tsc_hz;
     uint64_t total_pages;
@@ -468,10 +468,10 @@ struct hv_x_info_out { // HvCallXGetInfo
 struct mgmt_boot_info {
     uint64_t magic;
     uint64_t tsc_hz;
-    uint32_t vp_count; // VPs of the root partition: 0 = data plane, 1 = control plane
-    uint32_t cpu_count;
-    char engine[8];   // "vmx" or "svm"
-    char version[24]; // of the hypervisor
+    uint32_t vp_count;  // VPs of the root partition: 0 = data plane, 1 = control plane
+    uint32_t cpu_count; // processors that run VPs
+    char engine[8];     // "vmx" or "svm"
+    char version[24];   // of the hypervisor
     char cpu_brand[48];
     uint64_t hypercall_page;       // virtual address of the hypercall page
     uint64_t mgmt_free_pages_base; // GPA: memory left in the management range after image and tables

@@ -135,7 +135,7 @@ class Booted:
 
     running = []  # all of them
 
-    def __init__(self, name, engine, cpus=2, memory_mib=1024, **options):
+    def __init__(self, name, engine, cpus=None, memory_mib=1024, **options):
         self.engine = engine
         image = BUILD / "keelson.img"
         self.node = start_node(NodeConfig(directory=BUILD / "test" / "boot" / name, image=image, engine=engine,

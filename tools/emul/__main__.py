@@ -30,7 +30,8 @@ def arguments():
     parser.add_argument("--stop", action="store_true", help="end nodes that were left running")
     parser.add_argument("--state-dir", type=pathlib.Path, default=ROOT / "build/nodes", metavar="DIR",
                         help="where the nodes' files are (default build/nodes)")
-    parser.add_argument("--cpus", type=int, default=2, metavar="N")
+    parser.add_argument("--cpus", type=int, metavar="N",
+                        help="processors (default 2; with svm 3, of which one idles)")
     parser.add_argument("--memory", type=int, default=2048, metavar="MB")
     parser.add_argument("--disk", type=pathlib.Path, metavar="FILE", help="boot this disk instead of a copy of the image")
     parser.add_argument("--image", type=pathlib.Path, default=ROOT / "build/keelson.img", help=argparse.SUPPRESS)
