@@ -117,9 +117,10 @@ class Console:
         self._process.stdin.write(text.encode() + b"\r")
 
     def run(self, command, timeout):
-        """Runs a command of the guest's shell; returns what it printed."""
+        """Runs a command of the guest's shell; returns what it printed, without the kernel's messages."""
         self.send_line(f"{command}; echo done-$((1+1))")
-        return self.wait_for(r"^([^$]*?)done-2\s", timeout)[1].replace("\r", "").strip()
+        lines = self.wait_for(r"^([^$]*?)done-2\s", timeout)[1].replace("\r", "").splitlines()
+        return "\n".join(line for line in lines if not re.match(r"\[ *\d+\.\d{6}\] ", line)).strip()
 
     def wait_end(self, timeout):
         """Waits until keelctl has ended by itself; returns its exit status."""

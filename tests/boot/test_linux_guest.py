@@ -4,19 +4,17 @@ import datetime
 
 import pytest
 from booted import Booted, booted
-from linux_guest import GUEST_BOOT_S, STEP_S, exit_type, partition, start, state, upload, wait_shell
+from linux_guest import GUEST_BOOT_S, STEP_S, exit_type, run_ticks, start, state, upload, wait_shell
 from shell import Shell
 from wire import Wire, metrics, pages, wait_settled
 
 REQUESTS = 30
-# How much slower a node may answer with all processors taken: the control plane waits for at most one guest's
-# slice now and then. A node that starves is slower by orders of magnitude.
-SLOWDOWN = 10
-# A VP's share of the processors beside others of the same weight, as part of theirs: between a third and a
-# quarter of a processor, depending on who is queued where.
+# How much slower a node may answer with all processors taken. The emulator's own processors are then never idle,
+# so other programs on this machine count too; a node that starves is slower by orders of magnitude.
+SLOWDOWN = 40
+# The least that a VP may run beside others of the same weight, as part of what one of these runs: five share two
+# processors, so with three on its processor it has four fifths of what they have on average.
 FAIR = 0.5
-TURNS = 30000  # of a loop in the shell: seconds
-PATIENCE_S = 240
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +113,9 @@ def milliseconds_for_requests(machine):
     return metrics(machine)["uptime_milliseconds"] - began
 
 
-def run_tsc(client, *names):
-    return [partition(client, name)["RunTsc"] for name in names]
-
-
 def test_spinning_guest_starves_nobody(machine, client):
     """Busy loops on more VPs than there are processors: requests are answered at a comparable pace, and another
-    guest's VP gets a share like theirs."""
+    busy guest's VP gets a share like theirs."""
     start(client, "spin", cpus=4, memory=192)
     start(client, "calm", cpus=1, memory=128)
     with client.console("spin") as spin, client.console("calm") as calm:
@@ -129,11 +123,12 @@ def test_spinning_guest_starves_nobody(machine, client):
         wait_shell(calm, 1, 2 * GUEST_BOOT_S["svm"])
         alone = milliseconds_for_requests(machine)
         spin.run("for i in 1 2 3 4; do (while :; do :; done) & done", STEP_S["svm"])
+        calm.run("(while :; do :; done) & true", STEP_S["svm"])
+        before = run_ticks(client)
         beside = milliseconds_for_requests(machine)
-        before = run_tsc(client, "spin", "calm")
-        assert calm.run(f"i=0; while [ $i -lt {TURNS} ]; do i=$((i+1)); done; echo $i", PATIENCE_S) == str(TURNS)
-        spun, calmed = (after - b for after, b in zip(run_tsc(client, "spin", "calm"), before))
+        spun, calmed = (run_ticks(client)[name] - before[name] for name in ("spin", "calm"))
         assert spin.run("echo alive", STEP_S["svm"]).endswith("alive")
+        assert calm.run("echo alive", STEP_S["svm"]).endswith("alive")
     assert beside < SLOWDOWN * alone, f"{REQUESTS} requests: {alone} ms, {beside} ms beside a spinning guest"
     assert calmed > FAIR * spun / 4, f"ticks: {calmed} of one VP, {spun} of four"
 
