@@ -108,6 +108,7 @@ enum vmcs_field {
 #define PIN_NMI BIT(3)
 #define PIN_VIRTUAL_NMI BIT(5)
 #define PIN_PREEMPTION_TIMER BIT(6)
+#define PIN_POSTED_INTERRUPTS BIT(7)
 // Primary processor-based controls.
 #define PROC_INTERRUPT_WINDOW BIT(2)
 #define PROC_TSC_OFFSET BIT(3)
