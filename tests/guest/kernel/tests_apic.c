@@ -586,3 +586,20 @@ void guest_spin(void)
     }
     count_for_ever();
 }
+
+// Everything that one processor can send to others, without end; they may vanish meanwhile (root/life.c).
+void guest_ipi_storm(void)
+{
+    apic_enable();
+    on_interrupt(0x46, count_ipi);
+    on_interrupt(2, count_nmi);
+    for (uint32_t i = 1; i < ARGS->vp_count; i++) {
+        smp_start(i, ap_spin);
+    }
+    for (uint32_t n = 0;; n++) {
+        x2_icr(0, ICR_OTHERS | 0x46);
+        x2_icr(1 + n % 3, n % 2 ? ICR_NMI : 0x46);
+        x2_icr(0xe, ICR_LOGICAL | ICR_LOWEST | 0x46);
+        __atomic_fetch_add(&ARGS->counter, 1, __ATOMIC_RELAXED);
+    }
+}
