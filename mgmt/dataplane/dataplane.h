@@ -38,6 +38,11 @@ void dp_flush_kept(struct dp_vm *vm);
 MUST_CHECK bool dp_emit_detached(struct dp_vm *vm); // false when the ring is full
 void dp_rings_init(void);
 
+// --- guests whose device models want a turn (dataplane/work.c): first in, first out, VP 0 only ---
+bool dp_work_waiting(void);
+struct dp_vm *dp_work_take(void); // NULL: none
+void dp_work_forget(struct dp_vm *vm);
+
 // --- guests being served (dataplane/vmset.c): a set with constant-time lookup, VP 0 only ---
 MUST_CHECK bool vmset_add(struct dp_vm *vm); // false when full
 void vmset_remove(struct dp_vm *vm);

@@ -71,6 +71,21 @@ static void attach(struct dp_vm *vm)
     arm(vm_next_deadline(vm));
 }
 
+// Lets go of a guest as soon as no disk has any of its memory. A disk that gives some back asks for work, and
+// run_work() comes here again.
+static void try_detach(struct dp_vm *vm)
+{
+    if (!vm_quiesce(vm)) {
+        return;
+    }
+    if (!dp_emit_detached(vm)) {
+        dp_work(vm); // the ring of events is full
+        return;
+    }
+    dp_work_forget(vm);
+    vmset_remove(vm);
+}
+
 static void run_command(const struct dp_command *cmd)
 {
     counters.commands++;
@@ -83,13 +98,14 @@ static void run_command(const struct dp_command *cmd)
     }
     switch (cmd->type) {
     case DP_CMD_DETACH:
-        if (!dp_emit_detached(cmd->vm)) {
-            rt_panic("no room for an event"); // run_commands() has looked
-        }
-        vmset_remove(cmd->vm);
+        cmd->vm->detaching = true;
+        try_detach(cmd->vm);
         return;
     case DP_CMD_CONSOLE:
         vm_console_changed(cmd->vm);
+        break;
+    case DP_CMD_ENTROPY:
+        vm_entropy_filled(cmd->vm);
         break;
     case DP_CMD_POWER_BUTTON:
         vm_power_button(cmd->vm);
@@ -145,6 +161,24 @@ static void doorbell(void)
     }
 }
 
+// One guest a turn, so that intercepts of others come in between.
+static void run_work(void)
+{
+    struct dp_vm *vm = dp_work_take();
+
+    if (vm == NULL) {
+        return;
+    }
+    if (vm_work(vm)) {
+        dp_work(vm);
+    }
+    if (vm->detaching) {
+        try_detach(vm);
+    } else {
+        arm(vm_next_deadline(vm));
+    }
+}
+
 static void serve_nic(void)
 {
     uint32_t before = nic->rings->rx.head;
@@ -180,7 +214,8 @@ static struct completion serve_intercept(uint64_t cookie)
 
 static uint64_t wait_for_intercept(const struct completion *done, uint32_t seen)
 {
-    bool idle = (nic == NULL || !nic->pending) && !timer_fired && wake_prepare(&wake_data, seen);
+    bool idle = (nic == NULL || !nic->pending) && !timer_fired && !dp_work_waiting() &&
+                wake_prepare(&wake_data, seen);
     uint32_t flags = done->flags | (idle ? (uint32_t)HV_XWAIT_BLOCK : 0);
     uint64_t cookie;
     hv_status_t status = hvif_intercept_wait(done->partition, done->vp, flags, &cookie);
@@ -230,6 +265,7 @@ void dataplane_run(void)
         if (nic != NULL && nic->pending) {
             serve_nic();
         }
+        run_work();
         counters.turns++;
         cookie = wait_for_intercept(&done, seen);
         done = cookie == 0 ? (struct completion){0} : serve_intercept(cookie);

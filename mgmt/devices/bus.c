@@ -44,6 +44,13 @@ static int find_port(const struct bus *bus, uint16_t port)
     return -1;
 }
 
+// Does the range take the whole access as it is?
+static bool takes_wide(const struct bus *bus, int n, uint16_t port, uint8_t size)
+{
+    return bus->port[n].ops->read_wide != NULL &&
+           (uint32_t)port - bus->port[n].first + size <= bus->port[n].count;
+}
+
 uint32_t bus_port_read(struct bus *bus, uint16_t port, uint8_t size)
 {
     uint32_t value = 0;
@@ -52,6 +59,9 @@ uint32_t bus_port_read(struct bus *bus, uint16_t port, uint8_t size)
     if (n < 0) {
         bus->unclaimed_ports++;
         return size >= 4 ? ~0u : (1u << (size * 8)) - 1;
+    }
+    if (takes_wide(bus, n, port, size)) {
+        return bus->port[n].ops->read_wide(bus->port[n].dev, (uint16_t)(port - bus->port[n].first), size);
     }
     if (size == 1) {
         return bus->port[n].ops->read(bus->port[n].dev, (uint16_t)(port - bus->port[n].first));
@@ -73,6 +83,10 @@ void bus_port_write(struct bus *bus, uint16_t port, uint8_t size, uint32_t value
 
     if (n < 0) {
         bus->unclaimed_ports++;
+        return;
+    }
+    if (takes_wide(bus, n, port, size)) {
+        bus->port[n].ops->write_wide(bus->port[n].dev, (uint16_t)(port - bus->port[n].first), size, value);
         return;
     }
     for (uint8_t i = 0; i < size; i++) {

@@ -9,7 +9,10 @@
 #include "mgmt/devices/power.h"
 #include "mgmt/devices/rtc.h"
 #include "mgmt/devices/uart16550.h"
+#include "mgmt/devices/vblk.h"
 #include "mgmt/devices/vm.h"
+#include "mgmt/devices/vpci.h"
+#include "mgmt/devices/vrng.h"
 
 #define INSN_CACHE_SIZE 8
 
@@ -21,6 +24,13 @@ struct vm_devices {
     struct rtc rtc;
     struct power power;
     bool reported; // power request was emitted
+    // PCI and what is on it; all of it absent from a guest without PCI devices.
+    struct vpci_bus pci;
+    struct virtio *virtio[MACHINE_PCI_SLOTS]; // the first virtio_count are there
+    uint32_t virtio_count;
+    bool quiesced; // devices take nothing from the guest any more
+    struct vrng rng;
+    struct vblk *disk; // vm->disk_count of them, behind this structure
     struct vm_counters counters;
     struct insn_cache {
         uint8_t bytes[DECODE_MAX_INSN];

@@ -22,6 +22,7 @@ struct fake {
 
     struct dp_event events[FAKE_MAX_EVENTS];
     uint32_t event_count;
+    uint32_t work_count; // calls of dp_work()
 
     uint64_t now_ns;
     int64_t unix_ms;
@@ -34,10 +35,13 @@ struct fake_guest {
     struct hv_register_page regs;
     struct hv_message msg;
     uint8_t tx[2][4096], rx[2][64];
+    uint8_t entropy[64];
 };
 
 void fake_reset(void);
 void fake_guest_init(struct fake_guest *g, uint32_t ring);
+// Its device models start anew, with one disk more, that they serve themselves.
+void fake_guest_add_disk(struct fake_guest *g, struct block_device *device);
 void fake_guest_free(struct fake_guest *g);
 
 // Flat 64-bit mode with 4-level paging: the first 2 MiB mapped to themselves, and virtual 0xfec00000 and

@@ -1,4 +1,4 @@
-// srcs: mgmt/dataplane/dp.c mgmt/dataplane/vmset.c mgmt/dataplane/frame_link.c mgmt/drivers/frames.c
+// srcs: mgmt/dataplane/dp.c mgmt/dataplane/work.c mgmt/dataplane/vmset.c mgmt/dataplane/frame_link.c mgmt/drivers/frames.c
 // SPDX-License-Identifier: Apache-2.0
 // What the planes share: the set of guests, commands and events with a full ring, frames as a link.
 #include "mgmt/dataplane/dataplane.h"
