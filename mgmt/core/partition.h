@@ -24,6 +24,11 @@
 
 #define PARTITION_MEMORY_UNIT PAGE_SIZE_2M
 
+struct partition_nic {
+    uint8_t mac[6];
+    char endpoint[37]; // id of the network endpoint it is to be connected to; "": none
+};
+
 struct partition_config {  // pointers must stay valid as long as the partition is not EMPTY
     uint64_t memory_bytes; // multiple of PARTITION_MEMORY_UNIT
     uint32_t vp_count;     // 1..DP_MAX_VPS
@@ -36,6 +41,8 @@ struct partition_config {  // pointers must stay valid as long as the partition 
     const char *cmdline;        // NULL: empty
     struct disk_source disk[DP_MAX_DISKS];
     uint8_t disk_count;
+    struct partition_nic nic[DP_MAX_NICS];
+    uint8_t nic_count;
 };
 
 enum partition_phase {

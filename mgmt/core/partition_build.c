@@ -147,10 +147,12 @@ static struct machine_config machine_of(const struct partition_config *cfg)
 {
     struct machine_config machine = {
         .vp_count = cfg->vp_count,
+        .virtio_console = cfg->com[DP_CONSOLE_VIRTIO],
+        .nics = cfg->nic_count,
         .disks = cfg->disk_count,
     };
 
-    memcpy(machine.com, cfg->com, sizeof machine.com);
+    memcpy(machine.com, cfg->com, sizeof machine.com); // the serial ports come first
     return machine;
 }
 
@@ -184,6 +186,10 @@ static enum step_result step_block(struct partition *p)
         p->vm->disk[i] = (struct dp_disk){.device = disk_device(p->disk[i]), .served = true};
     }
     p->vm->disk_count = p->cfg.disk_count;
+    for (uint8_t i = 0; i < p->cfg.nic_count; i++) {
+        memcpy(p->vm->nic[i].mac, p->cfg.nic[i].mac, sizeof p->vm->nic[i].mac);
+    }
+    p->vm->nic_count = p->cfg.nic_count;
     p->vm->owner = p;
     p->vm->vp_count = p->cfg.vp_count;
     p->vm->ram = plat_pool_va(p->ram);

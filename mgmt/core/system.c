@@ -286,6 +286,17 @@ static bool fill(struct system *s, const char *id, const struct system_config *c
     return s->cmdline != NULL && fill_disks(s, cfg);
 }
 
+// A random address that is locally administered and not a group's (IEEE 802, 8.2), for a NIC without one.
+static void make_mac(uint8_t mac[6])
+{
+    static const uint8_t none[6];
+
+    if (memcmp(mac, none, sizeof none) == 0) {
+        plat_random(mac, sizeof none);
+        mac[0] = (uint8_t)((mac[0] & 0xfc) | 0x02);
+    }
+}
+
 static void reference_images(struct system *s, const struct system_config *cfg)
 {
     s->kernel = image_find(cfg->kernel);
@@ -305,6 +316,11 @@ static void reference_images(struct system *s, const struct system_config *cfg)
         .cmdline = s->cmdline,
     };
     memcpy(s->cfg.com, cfg->com, sizeof s->cfg.com);
+    s->cfg.nic_count = cfg->nic_count;
+    for (unsigned i = 0; i < cfg->nic_count; i++) {
+        s->cfg.nic[i] = cfg->nic[i];
+        make_mac(s->cfg.nic[i].mac);
+    }
     s->cfg.disk_count = cfg->disk_count;
     for (unsigned i = 0; i < cfg->disk_count; i++) {
         s->cfg.disk[i] = (struct disk_source){.path = s->disk_path[i], .read_only = cfg->disk[i].read_only};

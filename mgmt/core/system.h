@@ -49,6 +49,8 @@ struct system_config { // strings are copied by system_create()
     const char *cmdline;
     struct disk_source disk[DP_MAX_DISKS];
     uint8_t disk_count;
+    struct partition_nic nic[DP_MAX_NICS]; // a MAC of zeros: one is made
+    uint8_t nic_count;
     bool stop_on_reset;
     bool terminate_on_last_close;
 };

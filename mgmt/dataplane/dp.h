@@ -32,6 +32,13 @@ struct dp_disk {
     bool served; // by the guest's device models: nobody else calls block_service()
 };
 
+struct switch_port; // mgmt/vswitch/port.h
+
+struct dp_nic {
+    struct switch_port *port; // NULL: not connected
+    uint8_t mac[6];
+};
+
 enum dp_event_type {
     DP_EV_DETACHED = 1,
     DP_EV_CONSOLE,   // bytes are in com[].tx
@@ -59,6 +66,8 @@ struct dp_vm { // filled by the control plane, then owned by the data plane unti
     struct spsc entropy; // control plane -> guest's entropy device, elements of 1 byte
     struct dp_disk disk[DP_MAX_DISKS];
     uint8_t disk_count;
+    uint8_t nic_count;
+    struct dp_nic nic[DP_MAX_NICS];
     struct vm_devices *devices; // memory for the device models, initialised by vm_devices_init()
     void *owner;                // control plane's system object, opaque here
     struct {                    // dp_emit()'s own, zero at first: events that found the ring full

@@ -195,19 +195,33 @@ void virtq_unpop(struct virtq *q, uint16_t count)
 
 // --- giving them back ---
 
-void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
+void virtq_stage(struct virtq *q, uint16_t number, uint16_t head, uint32_t written)
 {
     volatile uint32_t *entry;
 
     if (!q->enabled || q->broken) {
         return;
     }
-    entry = (volatile uint32_t *)(q->device + RING_ENTRIES + (q->used & (q->size - 1u)) * USED_ENTRY);
+    entry = (volatile uint32_t *)(q->device + RING_ENTRIES +
+                                  ((uint16_t)(q->used + number) & (q->size - 1u)) * USED_ENTRY);
     entry[0] = head;
     entry[1] = written;
-    q->used++;
-    __atomic_thread_fence(__ATOMIC_RELEASE); // entry before index
+}
+
+void virtq_publish(struct virtq *q, uint16_t count)
+{
+    if (!q->enabled || q->broken) {
+        return;
+    }
+    q->used += count;
+    __atomic_thread_fence(__ATOMIC_RELEASE); // entries before index
     write16(q->device + RING_INDEX, q->used);
+}
+
+void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
+{
+    virtq_stage(q, 0, head, written);
+    virtq_publish(q, 1);
 }
 
 bool virtq_wants_interrupt(struct virtq *q)

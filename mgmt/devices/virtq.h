@@ -54,6 +54,9 @@ enum virtq_result virtq_pop(struct virtq *q, struct virtq_chain *chain);
 void virtq_unpop(struct virtq *q, uint16_t count);
 // Returns a chain to the driver; `written` bytes of its writable segments were written.
 void virtq_push(struct virtq *q, uint16_t head, uint32_t written);
+// The same for several chains that the driver must see at once: stage number 0, 1, ... then publish their count.
+void virtq_stage(struct virtq *q, uint16_t number, uint16_t head, uint32_t written);
+void virtq_publish(struct virtq *q, uint16_t count);
 // Does the driver want an interrupt for what was pushed since the last call?
 MUST_CHECK bool virtq_wants_interrupt(struct virtq *q);
 // Asks for a notification with the next chain. True: there is one already, so look again.

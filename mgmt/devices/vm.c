@@ -6,12 +6,14 @@
 #include "mgmt/devices/intercept.h"
 #include "mgmt/devices/vm_priv.h"
 
-_Static_assert(MACHINE_MAX_DISKS == DP_MAX_DISKS && MACHINE_COM_PORTS == DP_COM_PORTS,
+_Static_assert(MACHINE_MAX_DISKS == DP_MAX_DISKS && MACHINE_MAX_NICS == DP_MAX_NICS &&
+                   MACHINE_COM_PORTS == DP_COM_PORTS,
                "two names of one number");
 
 size_t vm_devices_size(const struct machine_config *config)
 {
-    return ALIGN_UP(sizeof(struct vm_devices), (size_t)64) + config->disks * sizeof(struct vblk);
+    return ALIGN_UP(sizeof(struct vm_devices), (size_t)64) + config->disks * sizeof(struct vblk) +
+           config->nics * sizeof(struct vnet);
 }
 
 static void init_uarts(struct dp_vm *vm)
@@ -48,6 +50,15 @@ static void init_pci_devices(struct dp_vm *vm)
                   vm->disk[i].device);
         add_virtio(dev, &dev->disk[i].virtio);
     }
+    dev->nic = (struct vnet *)(dev->disk + vm->disk_count);
+    for (uint8_t i = 0; i < vm->nic_count; i++) {
+        vnet_init(&dev->nic[i], vm, &dev->pci, &dev->mem, (uint8_t)(MACHINE_SLOT_NIC + i), &vm->nic[i]);
+        add_virtio(dev, &dev->nic[i].virtio);
+    }
+    if (vm->com[DP_CONSOLE_VIRTIO].present) {
+        vcon_init(&dev->console, vm, &dev->pci, &dev->mem, &vm->com[DP_CONSOLE_VIRTIO]);
+        add_virtio(dev, &dev->console.virtio);
+    }
     vrng_init(&dev->rng, vm, &dev->pci, &dev->mem);
     add_virtio(dev, &dev->rng.virtio);
 }
@@ -66,7 +77,11 @@ static void init_pci(struct dp_vm *vm)
 
 static bool has_pci(const struct dp_vm *vm)
 {
-    const struct machine_config config = {.disks = vm->disk_count};
+    const struct machine_config config = {
+        .virtio_console = vm->com[DP_CONSOLE_VIRTIO].present,
+        .nics = vm->nic_count,
+        .disks = vm->disk_count,
+    };
 
     return machine_has_pci(&config);
 }
@@ -202,6 +217,9 @@ void vm_console_changed(struct dp_vm *vm)
             uart16550_console_changed(&vm->devices->uart[i]);
         }
     }
+    if (vm->com[DP_CONSOLE_VIRTIO].present) {
+        vcon_console_changed(&vm->devices->console);
+    }
 }
 
 void vm_entropy_filled(struct dp_vm *vm)
@@ -222,6 +240,12 @@ static bool serve_disks(struct dp_vm *vm)
         }
     }
     return more;
+}
+
+const struct switch_port_user *vm_nic_user(struct dp_vm *vm, uint8_t nic, void **user)
+{
+    *user = &vm->devices->nic[nic];
+    return &vm->devices->nic[nic].user;
 }
 
 bool vm_work(struct dp_vm *vm)

@@ -36,6 +36,11 @@ void vm_entropy_filled(struct dp_vm *vm);
 // when dp_work() was called.
 MUST_CHECK bool vm_work(struct dp_vm *vm);
 
+// What the virtual switch calls for a NIC of the guest, and with what as its first argument. Valid until the next
+// vm_devices_init(). The port itself goes into vm->nic[nic].port.
+struct switch_port_user;
+const struct switch_port_user *vm_nic_user(struct dp_vm *vm, uint8_t nic, void **user);
+
 // Takes nothing more from the guest. True when no disk has any of its memory; until then vm_work() is wanted.
 MUST_CHECK bool vm_quiesce(struct dp_vm *vm);
 

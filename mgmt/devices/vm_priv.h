@@ -10,7 +10,9 @@
 #include "mgmt/devices/rtc.h"
 #include "mgmt/devices/uart16550.h"
 #include "mgmt/devices/vblk.h"
+#include "mgmt/devices/vcon.h"
 #include "mgmt/devices/vm.h"
+#include "mgmt/devices/vnet.h"
 #include "mgmt/devices/vpci.h"
 #include "mgmt/devices/vrng.h"
 
@@ -30,7 +32,9 @@ struct vm_devices {
     uint32_t virtio_count;
     bool quiesced; // devices take nothing from the guest any more
     struct vrng rng;
-    struct vblk *disk; // vm->disk_count of them, behind this structure
+    struct vcon console; // when vm->com[DP_CONSOLE_VIRTIO].present
+    struct vblk *disk;   // vm->disk_count of them, behind this structure
+    struct vnet *nic;    // vm->nic_count of them, behind the disks
     struct vm_counters counters;
     struct insn_cache {
         uint8_t bytes[DECODE_MAX_INSN];

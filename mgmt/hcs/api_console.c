@@ -140,12 +140,12 @@ static struct console *console_of(struct http_request *r, struct system **system
     uint64_t port;
 
     *system = api_system(r);
-    if (*system == NULL || !api_query_uint(r, "port", 0, DP_COM_PORTS - 1, &port) ||
+    if (*system == NULL || !api_query_uint(r, "port", 0, DP_CONSOLES - 1, &port) ||
         !api_query_uint(r, "from", 0, UINT64_MAX >> 1, from)) {
         return NULL;
     }
     if (!(*system)->com[port].present) {
-        http_error(r, 404, "no-port", "the system's document has no such ComPorts entry", "port");
+        http_error(r, 404, "no-port", "the system's document has no such ComPorts or VirtioSerial entry", "port");
         return NULL;
     }
     return &(*system)->com[port];

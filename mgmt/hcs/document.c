@@ -87,6 +87,17 @@ static void check_ports(const cJSON *ports, struct schema_problems *problems)
     }
 }
 
+// One port, which is the guest's hvc0 and the node's console port 2.
+static void check_virtio_ports(const cJSON *ports, struct schema_problems *problems)
+{
+    for (const cJSON *port = ports != NULL ? ports->child : NULL; port != NULL; port = port->next) {
+        if (strcmp(port->string, "0") != 0) {
+            schema_problem_add(problems, HR_E_INVALIDARG, "$.VirtualMachine.Devices.VirtioSerial.Ports", NULL,
+                               "only the key \"0\"", "remove the other keys");
+        }
+    }
+}
+
 static void disk_problem(struct schema_problems *problems, hresult_t hr, const char *controller,
                          const char *lun, const cJSON *value, const char *expected, const char *remedy)
 {
@@ -140,6 +151,51 @@ static void check_disks(const cJSON *scsi, struct schema_problems *problems)
     if (count > DP_MAX_DISKS) {
         schema_problem_add(problems, HR_E_INVALIDARG, "$.VirtualMachine.Devices.Scsi", NULL,
                            "at most 8 attachments in all", "remove some");
+    }
+}
+
+// Six pairs of hexadecimal digits with - or : between them; not zero and not a group's address.
+static bool read_mac(const char *text, uint8_t mac[6])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t any = 0;
+
+    for (unsigned i = 0; i < 17; i++) {
+        const char *digit = text[i] != '\0' ? strchr(digits, text[i] | 0x20) : NULL;
+
+        if (i % 3 == 2 ? text[i] != text[2] || (text[i] != '-' && text[i] != ':') : digit == NULL) {
+            return false;
+        }
+        if (i % 3 != 2) {
+            mac[i / 3] = (uint8_t)(mac[i / 3] << 4 | (digit - digits));
+        }
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        any |= mac[i];
+    }
+    return text[17] == '\0' && any != 0 && (mac[0] & 1) == 0;
+}
+
+static void check_adapters(const cJSON *adapters, struct schema_problems *problems)
+{
+    unsigned count = 0;
+
+    for (const cJSON *a = adapters != NULL ? adapters->child : NULL; a != NULL; a = a->next, count++) {
+        const cJSON *mac = AT(a, "MacAddress");
+        uint8_t bytes[6];
+        char path[PROBLEM_PATH_MAX];
+
+        if (mac != NULL && !read_mac(mac->valuestring, bytes)) {
+            snprintf(path, sizeof path, "$.VirtualMachine.Devices.NetworkAdapters[\"%.80s\"].MacAddress",
+                     a->string);
+            schema_problem_add(problems, HR_E_INVALIDARG, path, mac,
+                               "a station's address such as 02-00-00-12-34-56",
+                               "write six pairs of hexadecimal digits");
+        }
+    }
+    if (count > DP_MAX_NICS) {
+        schema_problem_add(problems, HR_E_INVALIDARG, "$.VirtualMachine.Devices.NetworkAdapters", NULL,
+                           "at most 4 adapters", "remove some");
     }
 }
 
@@ -202,7 +258,8 @@ static void fill(const cJSON *root, struct system_config *cfg)
         .weight = (uint32_t)number_or(AT(processor, "Weight"), DEFAULT_WEIGHT),
         .cap = MAX(scaled(number_or(AT(processor, "Limit"), LIMIT_FULL)), 1u),
         .reserve = scaled(number_or(AT(processor, "Reservation"), 0)),
-        .com = {AT(ports, "0") != NULL, AT(ports, "1") != NULL},
+        .com = {AT(ports, "0") != NULL, AT(ports, "1") != NULL,
+                AT(vm, "Devices", "VirtioSerial", "Ports", "0") != NULL},
         .kernel = string_or(AT(linux_direct, "KernelFilePath"), ""),
         .initrd = initrd[0] != '\0' ? initrd : NULL,
         .cmdline = string_or(AT(linux_direct, "KernelCmdLine"), ""),
@@ -226,6 +283,19 @@ static void fill_disks(const cJSON *scsi, struct system_config *cfg)
     }
 }
 
+static void fill_adapters(const cJSON *adapters, struct system_config *cfg)
+{
+    for (const cJSON *a = adapters != NULL ? adapters->child : NULL; a != NULL; a = a->next) {
+        struct partition_nic *nic = &cfg->nic[cfg->nic_count++];
+        const cJSON *mac = AT(a, "MacAddress");
+
+        snprintf(nic->endpoint, sizeof nic->endpoint, "%s", string_or(AT(a, "EndpointId"), ""));
+        if (mac != NULL) {
+            (void)!read_mac(mac->valuestring, nic->mac); // was checked
+        }
+    }
+}
+
 bool document_decode_system(const cJSON *root, struct system_config *cfg, struct schema_problems *problems)
 {
     problems->count = 0;
@@ -235,12 +305,15 @@ bool document_decode_system(const cJSON *root, struct system_config *cfg, struct
     check_memory(AT(root, "VirtualMachine", "ComputeTopology", "Memory", "SizeInMB"), problems);
     check_processor(AT(root, "VirtualMachine", "ComputeTopology", "Processor"), problems);
     check_ports(AT(root, "VirtualMachine", "Devices", "ComPorts"), problems);
+    check_virtio_ports(AT(root, "VirtualMachine", "Devices", "VirtioSerial", "Ports"), problems);
     check_disks(AT(root, "VirtualMachine", "Devices", "Scsi"), problems);
+    check_adapters(AT(root, "VirtualMachine", "Devices", "NetworkAdapters"), problems);
     if (problems->count > 0) {
         return false;
     }
     fill(root, cfg);
     fill_disks(AT(root, "VirtualMachine", "Devices", "Scsi"), cfg);
+    fill_adapters(AT(root, "VirtualMachine", "Devices", "NetworkAdapters"), cfg);
     return true;
 }
 

@@ -88,6 +88,27 @@ void dp_work(struct dp_vm *vm)
     fake.work_count++;
 }
 
+void switch_send(struct switch_port *port, const struct switch_frame *frame)
+{
+    uint32_t at = 0;
+
+    fake.sent_to = port;
+    fake.sent = *frame;
+    for (uint32_t i = 0; i < frame->piece_count; i++) {
+        memcpy(fake.sent_bytes + at, frame->pieces[i].data, frame->pieces[i].length);
+        at += frame->pieces[i].length;
+    }
+    if (at != frame->length || frame->pieces[0].length < 14) {
+        abort();
+    }
+    fake.sent_count++;
+}
+
+void switch_flush(void)
+{
+    fake.flush_count++;
+}
+
 // Guests' memory lies at the same address for the root.
 void *plat_pool_va(gpa_t gpa)
 {
@@ -108,7 +129,7 @@ int64_t plat_unix_ms(void)
 
 static void make_devices(struct fake_guest *g)
 {
-    struct machine_config machine = {.disks = g->vm.disk_count};
+    struct machine_config machine = {.disks = g->vm.disk_count, .nics = g->vm.nic_count};
     size_t size = ALIGN_UP(vm_devices_size(&machine), (size_t)64);
 
     free(g->vm.devices);
@@ -120,6 +141,25 @@ static void make_devices(struct fake_guest *g)
 void fake_guest_add_disk(struct fake_guest *g, struct block_device *device)
 {
     g->vm.disk[g->vm.disk_count++] = (struct dp_disk){.device = device, .served = true};
+    make_devices(g);
+}
+
+void fake_guest_add_console(struct fake_guest *g)
+{
+    struct dp_console *c = &g->vm.com[DP_CONSOLE_VIRTIO];
+
+    spsc_init(&c->tx, g->console_tx, sizeof(g->console_tx), 1);
+    spsc_init(&c->rx, g->console_rx, sizeof(g->console_rx), 1);
+    c->present = true;
+    make_devices(g);
+}
+
+void fake_guest_add_nic(struct fake_guest *g, struct switch_port *port, const uint8_t mac[6])
+{
+    struct dp_nic *nic = &g->vm.nic[g->vm.nic_count++];
+
+    nic->port = port;
+    memcpy(nic->mac, mac, sizeof(nic->mac));
     make_devices(g);
 }
 

@@ -235,6 +235,8 @@ static void test_documentation(void **state)
         {"| `0x%03llx`..`0xcff` | PCI configuration", MACHINE_PCI_PORT},
         {"| %llu..19 | PCI INTA of slot n", MACHINE_PCI_GSI},
         {"| %llu | entropy |", MACHINE_SLOT_RNG},
+        {"| %llu | console", MACHINE_SLOT_CONSOLE},
+        {"| %llu.. | network", MACHINE_SLOT_NIC},
         {"| %llu.. | disks", MACHINE_SLOT_DISK},
         {"| `0x%08llx` | local APIC", MACHINE_LAPIC_BASE},
         {"| `0x%08llx`..`0x000fffff` | ACPI tables", MACHINE_ACPI_BASE},
