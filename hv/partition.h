@@ -14,6 +14,7 @@
 #include <keelson/abi.h>
 
 struct vp;
+struct doorbells;
 
 enum partition_state { PARTITION_UNINITIALIZED, PARTITION_ACTIVE, PARTITION_FINALIZED };
 
@@ -64,6 +65,8 @@ struct partition {
     // Intercepts waiting for this partition (as parent): suspended VPs in detection order.
     struct vp *intercept_first, *intercept_last; // intercept lock
     struct vp *intercept_waiter;                 // VP blocked in HvCallXInterceptWait
+
+    struct doorbells *doorbells; // (a) hv/doorbell.c; NULL: none
 
     uint64_t exits[64]; // summed counters of VPs that are gone
 };

@@ -374,6 +374,23 @@ static enum step_result step_entry(struct partition *p)
                       "setting the entry state");
 }
 
+// The first doorbell makes the hypervisor take its page for them, so that the data plane's calls need no memory.
+static enum step_result step_doorbells(struct partition *p)
+{
+    const struct hv_x_doorbell_in in = {
+        .partition = p->id,
+        .cookie = DP_DOORBELL_COOKIE(p->vm),
+        .vp_index = DP_DOORBELL_VP,
+        .vector = DP_DOORBELL_VECTOR,
+    };
+    struct machine_config machine = machine_of(&p->cfg);
+
+    if (!machine_has_pci(&machine)) {
+        return STEP_NEXT;
+    }
+    return after_call(p, hvif_set_doorbell(&in), p->id, "preparing doorbells");
+}
+
 static enum step_result step_attach(struct partition *p)
 {
     struct dp_command cmd = {.type = DP_CMD_ATTACH, .vm = p->vm};
@@ -393,5 +410,6 @@ const struct partition_step partition_build_steps[] = {
     {step_ram, 2},     {step_zero, 55},       {step_disks, 60},       {step_block, 61},
     {step_create, 62}, {step_initialize, 63}, {step_properties, 64},  {step_map, 75},
     {step_vps, 78},    {step_cookies, 79},    {step_state_pages, 80}, {step_load_begin, 81},
-    {step_load, 97},   {step_entry, 98},      {step_attach, 100},     {NULL, 0},
+    {step_load, 97},   {step_entry, 98},      {step_doorbells, 99},   {step_attach, 100},
+    {NULL, 0},
 };

@@ -24,7 +24,7 @@ void dataplane_run(void) __attribute__((noreturn));
 
 // --- counters for the shell ---
 struct dataplane_counters {
-    uint64_t turns, waits, intercepts, stale_cookies, commands, events;
+    uint64_t turns, waits, intercepts, stale_cookies, commands, events, doorbells;
 };
 void dataplane_get_counters(struct dataplane_counters *out);
 

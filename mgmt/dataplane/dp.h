@@ -84,6 +84,11 @@ struct dp_vm { // filled by the control plane, then owned by the data plane unti
 #define DP_COOKIE_VM(cookie) ((struct dp_vm *)(uintptr_t)((cookie) & ~63ull))
 #define DP_COOKIE_VP(cookie) ((uint32_t)((cookie)&63))
 
+// Cookie of all doorbells of `vm` (HvCallXTakeDoorbells), and what rings when one of them does.
+#define DP_DOORBELL_COOKIE(vm) ((uint64_t)(uintptr_t)(vm))
+#define DP_DOORBELL_VP 0
+#define DP_DOORBELL_VECTOR 0xe3 // RT_VECTOR_GUESTS
+
 enum dp_command_type {
     DP_CMD_ATTACH = 1,   // vm: start serving its intercepts (VPs are still explicitly suspended)
     DP_CMD_DETACH,       // vm: stop serving; answered by DP_EV_DETACHED when the data plane holds no pointer

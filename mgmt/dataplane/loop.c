@@ -21,6 +21,9 @@ static struct dataplane_counters counters;
 static bool timer_fired;                   // set by the interrupt handler
 static uint64_t armed_ns = VM_NO_DEADLINE; // what the deadline timer is set to
 
+#define DOORBELLS_A_TURN 16 // guests
+static bool doorbell_rang;  // set by the interrupt handler
+
 struct completion {     // of the intercept just served
     uint64_t partition; // 0: none
     uint32_t vp;
@@ -161,6 +164,37 @@ static void doorbell(void)
     }
 }
 
+// --- guests' doorbells and devices ---
+
+_Static_assert(DP_DOORBELL_VECTOR == RT_VECTOR_GUESTS && DP_DOORBELL_VP == RT_VP_DATA,
+               "where doorbells ring");
+
+static void doorbell_interrupt(void *arg)
+{
+    (void)arg;
+    doorbell_rang = true;
+}
+
+// Taking one may find another: the interrupt comes only with the first of a guest's.
+static void take_doorbells(void)
+{
+    struct hv_x_doorbells_out out;
+
+    for (unsigned n = 0; n < DOORBELLS_A_TURN; n++) {
+        struct dp_vm *vm;
+
+        if (hvif_take_doorbells(&out) != HV_STATUS_SUCCESS || out.cookie == 0) {
+            doorbell_rang = false;
+            return;
+        }
+        vm = (struct dp_vm *)(uintptr_t)out.cookie;
+        if (vmset_has(vm)) { // detached meanwhile: nobody is there to hear it
+            counters.doorbells++;
+            vm_doorbells(vm, out.rung);
+        }
+    }
+}
+
 // One guest a turn, so that intercepts of others come in between.
 static void run_work(void)
 {
@@ -214,7 +248,7 @@ static struct completion serve_intercept(uint64_t cookie)
 
 static uint64_t wait_for_intercept(const struct completion *done, uint32_t seen)
 {
-    bool idle = (nic == NULL || !nic->pending) && !timer_fired && !dp_work_waiting() &&
+    bool idle = (nic == NULL || !nic->pending) && !timer_fired && !doorbell_rang && !dp_work_waiting() &&
                 wake_prepare(&wake_data, seen);
     uint32_t flags = done->flags | (idle ? (uint32_t)HV_XWAIT_BLOCK : 0);
     uint64_t cookie;
@@ -265,6 +299,9 @@ void dataplane_run(void)
         if (nic != NULL && nic->pending) {
             serve_nic();
         }
+        if (doorbell_rang) {
+            take_doorbells();
+        }
         run_work();
         counters.turns++;
         cookie = wait_for_intercept(&done, seen);
@@ -278,6 +315,7 @@ void dataplane_init(void)
 {
     dp_rings_init();
     rt_vector_set(RT_VECTOR_TIMER, timer_interrupt, NULL);
+    rt_vector_set(RT_VECTOR_GUESTS, doorbell_interrupt, NULL);
 }
 
 void dataplane_set_nic(struct nic *n)

@@ -3,6 +3,8 @@
 
 #include "mgmt/devices/virtio.h"
 
+#include "mgmt/hvif/hvif.h"
+
 #define VENDOR 0x1af4
 #define DEVICE_BASE 0x1040 // + device type (4.1.2.1)
 
@@ -330,6 +332,37 @@ void virtio_mark(struct virtio *v, uint32_t queue)
     }
 }
 
+void virtio_rung(struct virtio *v, uint64_t mask)
+{
+    for (uint32_t i = 0; i < v->type->queue_count; i++) {
+        if (mask & BIT(VIRTIO_DOORBELL(v->pci.slot, i))) {
+            v->notifications++;
+            virtio_mark(v, i);
+        }
+    }
+}
+
+// Doorbells go where the BAR goes. Where the hypervisor refuses, writes arrive as intercepts.
+static void place_doorbells(void *dev)
+{
+    struct virtio *v = of_device(dev);
+    uint64_t bar = vpci_bar(&v->pci), at = bar != 0 ? bar + VIRTIO_NOTIFY_OFFSET : 0;
+
+    for (uint32_t i = 0; i < v->type->queue_count && at != v->doorbells_at; i++) {
+        const struct hv_x_doorbell_in in = {
+            .partition = v->vm->partition,
+            .gpa = at != 0 ? at + i * VIRTIO_NOTIFY_STRIDE : 0,
+            .cookie = DP_DOORBELL_COOKIE(v->vm),
+            .index = VIRTIO_DOORBELL(v->pci.slot, i),
+            .vp_index = DP_DOORBELL_VP,
+            .vector = DP_DOORBELL_VECTOR,
+        };
+
+        (void)!hvif_set_doorbell(&in);
+    }
+    v->doorbells_at = at;
+}
+
 static bool work_queue(struct virtio *v, uint32_t queue)
 {
     bool more = v->type->ops->work(v, queue);
@@ -464,6 +497,7 @@ void virtio_init(struct virtio *v, struct dp_vm *vm, struct vpci_bus *bus, const
                                      .class_code = type->class_code,
                                      .revision = 1});
     vpci_set_bar(&v->pci, VIRTIO_BAR_SIZE, &bar_ops, v);
+    v->pci.moved = place_doorbells;
     add_capabilities(v);
     v->queue[0].mem = mem;
     virtio_reset_done(v);

@@ -7,6 +7,9 @@
 //   BAR 0   0x0000 common configuration   0x0800 ISR             0x1000 device configuration
 //           0x2000 MSI-X table            0x2800 pending bits    0x3000 notification, 4 bytes a queue
 //
+// Writes to the notification area are doorbells of the hypervisor where it takes them: the guest does not wait for the
+// data plane. Those that it does not take, being no plain stores, arrive as any other access to the BAR.
+//
 // A notification marks its queue and asks for a turn of the data plane's loop (dp_work()); virtio_work() then lets
 // the device look at its marked queues, a bounded number of chains a turn. A driver that breaks the rules of a ring
 // gets DEVICE_NEEDS_RESET and nothing more until it resets the device. Data plane.
@@ -66,6 +69,7 @@ struct virtio {
     uint16_t config_vector, queue_select;
     uint8_t status, isr, generation;
     bool resetting;
+    uint64_t doorbells_at; // GPA of the notification area that the hypervisor knows; 0: none
     uint64_t notifications, interrupts, resets_needed; // counters
 };
 
@@ -73,6 +77,11 @@ struct virtio {
 void virtio_init(struct virtio *v, struct dp_vm *vm, struct vpci_bus *bus, const struct guest_mem *mem,
                  uint8_t slot, const struct virtio_type *type, uint64_t offered, const void *config,
                  uint16_t config_size);
+// Doorbell of a queue: its index among those of the guest.
+#define VIRTIO_DOORBELL(slot, queue) ((slot)*VIRTIO_MAX_QUEUES + (queue))
+_Static_assert(VIRTIO_DOORBELL(MACHINE_PCI_SLOTS, 0) <= 64, "HvCallXSetDoorbell");
+// Doorbells of this device, as the mask of all of the guest's says.
+void virtio_rung(struct virtio *v, uint64_t mask);
 // Serves marked queues. True: more to do.
 bool virtio_work(struct virtio *v);
 // Something changed for queue `queue` other than by a notification: look at it in a turn to come.

@@ -229,6 +229,13 @@ void vm_entropy_filled(struct dp_vm *vm)
     }
 }
 
+void vm_doorbells(struct dp_vm *vm, uint64_t mask)
+{
+    for (uint32_t i = 0; i < vm->devices->virtio_count; i++) {
+        virtio_rung(vm->devices->virtio[i], mask);
+    }
+}
+
 // Disks that belong to this guest alone; all others are served by the loop.
 static bool serve_disks(struct dp_vm *vm)
 {

@@ -32,6 +32,9 @@ void vm_console_changed(struct dp_vm *vm);
 // DP_CMD_ENTROPY: bytes were put into vm->entropy.
 void vm_entropy_filled(struct dp_vm *vm);
 
+// Doorbells of the guest were rung: `mask` of HvCallXTakeDoorbells.
+void vm_doorbells(struct dp_vm *vm, uint64_t mask);
+
 // Serves what devices have to do besides answering accesses, a bounded amount of it. True: there is more. Wanted
 // when dp_work() was called.
 MUST_CHECK bool vm_work(struct dp_vm *vm);

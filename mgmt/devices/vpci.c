@@ -264,12 +264,22 @@ void vpci_msix_write(struct vpci_function *f, uint64_t offset, uint8_t size, uin
 
 // --- BARs ---
 
-static bool decodes(const struct vpci_function *f, uint64_t gpa, uint8_t size)
+uint64_t vpci_bar(const struct vpci_function *f)
 {
     uint64_t base = vpci_get(f->config, CFG_BAR0, 4);
+    bool decoding = f->bar_size != 0 && (vpci_get(f->config, CFG_COMMAND, 2) & COMMAND_MEMORY);
 
-    return f->bar_size != 0 && (vpci_get(f->config, CFG_COMMAND, 2) & COMMAND_MEMORY) && gpa >= base &&
-           gpa - base <= f->bar_size - size;
+    return decoding && base >= MACHINE_PCI_WINDOW_BASE &&
+                   base - MACHINE_PCI_WINDOW_BASE <= MACHINE_PCI_WINDOW_SIZE - f->bar_size
+               ? base
+               : 0;
+}
+
+static bool decodes(const struct vpci_function *f, uint64_t gpa, uint8_t size)
+{
+    uint64_t base = vpci_bar(f);
+
+    return base != 0 && gpa >= base && gpa - base <= f->bar_size - size;
 }
 
 static struct vpci_function *find_bar(const struct vpci_bus *bus, uint64_t gpa, uint8_t size)
@@ -364,6 +374,9 @@ static void config_write(struct vpci_bus *bus, uint32_t slot, uint32_t offset, u
     }
     msix_deliver_pending(f);
     update_line(bus, f->slot % MACHINE_PCI_GSIS);
+    if (f->moved != NULL && (offset < CFG_STATUS || (offset + size > CFG_BAR0 && offset < CFG_BAR0 + 4))) {
+        f->moved(f->dev);
+    }
 }
 
 // ECAM address: bus in bits 27:20, device 19:15, function 14:12, register 11:0. Functions beyond 0 do not exist.

@@ -31,6 +31,7 @@ struct vpci_function {
     uint32_t bar_size; // BAR 0: a power of two; 0: no BAR
     const struct mmio_ops *ops;
     void *dev;
+    void (*moved)(void *dev); // after the guest has written the command or the BAR; NULL: nobody minds
 
     uint8_t msix_cap; // offset of the capability; 0: none
     uint16_t msix_count;
@@ -68,6 +69,8 @@ struct vpci_identity {
 void vpci_add(struct vpci_bus *bus, uint8_t slot, struct vpci_function *f, const struct vpci_identity *id);
 // BAR 0 is `size` bytes of memory, a power of two up to 64 KiB, answered by ops.
 void vpci_set_bar(struct vpci_function *f, uint32_t size, const struct mmio_ops *ops, void *dev);
+// Where BAR 0 is; 0: nowhere, as its decoding is off or it lies outside the window.
+uint64_t vpci_bar(const struct vpci_function *f);
 // Appends a capability of `length` bytes, id and next pointer included; returns its offset. What the caller
 // writes behind the first two bytes of config and writable is its content. There is room for six of 20 bytes.
 uint8_t vpci_add_capability(struct vpci_function *f, uint8_t id, uint8_t length);

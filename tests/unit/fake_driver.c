@@ -104,7 +104,7 @@ void driver_start(struct driver *d, struct fake_guest *g, uint8_t slot, uint64_t
     driver_find(d, g, slot);
     driver_use_msix(d);
     driver_negotiate(d, features);
-    for (uint16_t i = 0; i < driver_read(d, 18, 2); i++) {
+    for (uint16_t i = 0; i < MIN(driver_read(d, 18, 2), VIRTIO_MAX_QUEUES); i++) {
         driver_set_queue(d, i);
     }
     driver_write(d, 16, 2, 0);

@@ -31,6 +31,15 @@ hv_status_t hvif_assert_interrupt(uint64_t partition, const struct hv_assert_int
     return HV_STATUS_SUCCESS;
 }
 
+hv_status_t hvif_set_doorbell(const struct hv_x_doorbell_in *in)
+{
+    if (in->partition != 7 || in->index >= 64 || in->vector != DP_DOORBELL_VECTOR) {
+        abort();
+    }
+    fake.doorbell[in->index] = in->gpa;
+    return HV_STATUS_SUCCESS;
+}
+
 static int system_index(uint32_t name)
 {
     static const uint32_t names[] = {

@@ -23,7 +23,8 @@ struct fake {
 
     struct dp_event events[FAKE_MAX_EVENTS];
     uint32_t event_count;
-    uint32_t work_count; // calls of dp_work()
+    uint32_t work_count;   // calls of dp_work()
+    uint64_t doorbell[64]; // GPAs
 
     struct switch_port *sent_to; // the last frame of switch_send(), and how many there were
     struct switch_frame sent;    // its pieces are gone

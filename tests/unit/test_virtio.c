@@ -123,6 +123,25 @@ static void test_configuration_window(void **state)
     assert_int_equal(driver_read(&d, 8, 4), 1);
 }
 
+// The hypervisor's doorbells follow the BAR.
+static void test_doorbells(void **state)
+{
+    uint32_t bell = VIRTIO_DOORBELL(DISK, 0);
+
+    (void)state;
+    assert_int_equal(fake.doorbell[bell], 0); // nothing is decoded yet
+    driver_find(&d, &g, DISK);
+    assert_int_equal(fake.doorbell[bell], 0xc0080000 + VIRTIO_NOTIFY_OFFSET);
+    driver_config_write(&g, DISK, 0x10, 4, 0xc8000000);
+    assert_int_equal(fake.doorbell[bell], 0xc8000000 + VIRTIO_NOTIFY_OFFSET);
+    driver_config_write(&g, DISK, 0x10, 4, 0x1000);
+    assert_int_equal(fake.doorbell[bell], 0);
+    driver_config_write(&g, DISK, 0x10, 4, 0xdfffc000);
+    assert_int_equal(fake.doorbell[bell], 0xdfffc000 + VIRTIO_NOTIFY_OFFSET);
+    driver_config_write(&g, DISK, 4, 2, 0);
+    assert_int_equal(fake.doorbell[bell], 0);
+}
+
 // --- interrupts ---
 
 static void flush(void)
@@ -174,6 +193,20 @@ static void test_msix(void **state)
     assert_int_equal(g.vm.devices->pci.dropped_messages, 1);
     driver_write(&d, 26, 2, 77); // no such vector
     assert_int_equal(driver_read(&d, 26, 2), 0xffff);
+}
+
+static void test_rung(void **state)
+{
+    (void)state;
+    driver_start(&d, &g, DISK, 0);
+    flush();
+    vm_doorbells(&g.vm,
+                 BIT(VIRTIO_DOORBELL(MACHINE_SLOT_RNG, 0)) | BIT(63)); // another device's, and nobody's
+    driver_let_work(&g);
+    assert_int_equal(driver_memory(&d, DRIVER_BUFFERS + 0x1000)[0], 0xee);
+    vm_doorbells(&g.vm, BIT(VIRTIO_DOORBELL(DISK, 0)));
+    driver_let_work(&g);
+    expect_used(1, 0);
 }
 
 static void test_no_interrupt_wanted(void **state)
@@ -505,7 +538,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_mechanism_1, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bar_moves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_configuration_window, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_doorbells, setup, teardown),
         cmocka_unit_test_setup_teardown(test_msix, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rung, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_interrupt_wanted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_intx, setup, teardown),
         cmocka_unit_test_setup_teardown(test_event_index, setup, teardown),
