@@ -10,7 +10,7 @@
 
 struct disk {
     struct ram_disk ram;
-    struct image *image; // referenced
+    const struct image *image; // held by the definition
     gpa_t medium;
     size_t chunks;
     uint64_t filled; // bytes of the image
@@ -30,6 +30,16 @@ enum core_status disk_check(const struct disk_source *source, struct core_error 
         return core_fail(error, CORE_BAD_IMAGE, "disk image '%s' is empty", source->path);
     }
     return CORE_OK;
+}
+
+void disk_hold(const struct disk_source *source)
+{
+    image_ref(image_find(source->path));
+}
+
+void disk_release(const struct disk_source *source)
+{
+    image_unref(image_find(source->path)); // held, hence still the same
 }
 
 // Takes the memory; the bytes behind the image's end are zero up to the end of its last chunk.
@@ -66,7 +76,6 @@ enum core_status disk_open(const struct disk_source *source, const char *serial,
         return core_fail(error, CORE_NO_MEMORY, "no run of %llu MB of guest memory is free for disk '%s'",
                          (unsigned long long)(ALIGN_UP(info.size, PAGE_SIZE_2M) >> 20), source->path);
     }
-    image_ref(d->image);
     ram_disk_init(&d->ram, plat_pool_va(d->medium),
                   ALIGN_UP(info.size, (uint64_t)BLOCK_SECTOR) / BLOCK_SECTOR, source->read_only, serial);
     *out = d;
@@ -88,7 +97,6 @@ struct block_device *disk_device(struct disk *d)
 
 void disk_close(struct disk *d)
 {
-    image_unref(d->image);
     plat_pool_free(d->medium, d->chunks);
     free(d);
 }

@@ -21,7 +21,10 @@ struct disk;
 
 // Could a disk be made of this now? Holds nothing.
 enum core_status disk_check(const struct disk_source *source, struct core_error *error);
-// Takes memory for the disk and a reference to its image. `serial` is what the guest sees, at most 20 characters.
+// What passed disk_check() stays as it is until it is released.
+void disk_hold(const struct disk_source *source);
+void disk_release(const struct disk_source *source);
+// Takes memory for the disk; its image must be held. `serial` is what the guest sees, at most 20 characters.
 enum core_status disk_open(const struct disk_source *source, const char *serial, struct disk **out,
                            struct core_error *error);
 // Reads the next `slice` bytes into the disk. True: it is complete.

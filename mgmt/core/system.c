@@ -128,6 +128,10 @@ void system_release(struct system *s)
     if (s->initrd != NULL) {
         image_unref(s->initrd);
     }
+    for (unsigned i = 0; i < s->cfg.disk_count; i++) {
+        disk_release(&s->cfg.disk[i]);
+    }
+    s->cfg.disk_count = 0;
     s->kernel = s->initrd = NULL;
     s->cfg.kernel = s->cfg.initrd = NULL;
 }
@@ -324,6 +328,7 @@ static void reference_images(struct system *s, const struct system_config *cfg)
     s->cfg.disk_count = cfg->disk_count;
     for (unsigned i = 0; i < cfg->disk_count; i++) {
         s->cfg.disk[i] = (struct disk_source){.path = s->disk_path[i], .read_only = cfg->disk[i].read_only};
+        disk_hold(&s->cfg.disk[i]);
     }
 }
 
