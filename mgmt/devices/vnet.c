@@ -5,6 +5,7 @@
 
 #define QUEUE_SIZE 256
 #define CHAINS_A_TURN 32
+#define BYTES_A_TURN (256u << 10) // a segmentation-offloaded frame has up to 64 KiB
 #define CLASS_ETHERNET 0x020000
 
 #define F_CSUM BIT(0)
@@ -118,7 +119,7 @@ static bool build_frame(const struct vnet *n, const struct virtq_chain *chain, s
     if (!take_offload(&n->virtio, &h, f->length, &f->offload) || !add_pieces(f, chain, sizeof(h))) {
         return false;
     }
-    if (f->pieces[0].length < ETHERNET_HEADER) {
+    if (f->piece_count == 0 || f->pieces[0].length < ETHERNET_HEADER) {
         f->piece_count = 0;
         (void)virtq_read(chain, sizeof(h), joined, ETHERNET_HEADER);
         return add_piece(f, joined, ETHERNET_HEADER) && add_pieces(f, chain, sizeof(h) + ETHERNET_HEADER);
@@ -142,17 +143,24 @@ static bool transmit(struct vnet *n)
 {
     struct virtq *q = &n->virtio.queue[TRANSMIT];
     struct virtq_chain chain;
+    uint64_t bytes = 0;
     unsigned i;
+    bool more = true;
 
-    for (i = 0; i < CHAINS_A_TURN && virtq_pop(q, &chain) == VIRTQ_CHAIN; i++) {
+    for (i = 0; i < CHAINS_A_TURN && bytes < BYTES_A_TURN; i++) {
+        more = virtq_pop(q, &chain) == VIRTQ_CHAIN;
+        if (!more) {
+            break;
+        }
         send(n, &chain);
+        bytes += chain.readable_bytes;
         virtq_push(q, chain.head, 0);
     }
     if (i > 0 && n->nic->port != NULL) {
         switch_flush();
     }
     virtio_signal(&n->virtio, TRANSMIT);
-    return i == CHAINS_A_TURN || virtq_want_notification(q);
+    return more || virtq_want_notification(q);
 }
 
 // The receive queue's buffers are looked at when a frame comes.
@@ -207,17 +215,18 @@ static uint16_t fill_buffers(struct vnet *n, struct virtq *q, const struct switc
 {
     uint64_t total = sizeof(struct header) + f->length, done = 0;
     struct header h = header_of(f);
-    struct virtq_chain first, chain;
+    struct virtq_chain chains[2]; // the first, which gets the number of all, and one of the others
     uint16_t count = 0;
 
     while (done < total) {
+        struct virtq_chain *chain = &chains[count > 0];
         uint64_t part;
 
-        if (count == MERGE_MAX || virtq_pop(q, &chain) != VIRTQ_CHAIN) {
+        if (count == MERGE_MAX || virtq_pop(q, chain) != VIRTQ_CHAIN) {
             virtq_unpop(q, count);
             return 0;
         }
-        part = MIN(total - done, chain.writable_bytes);
+        part = MIN(total - done, chain->writable_bytes);
         if (part == 0 || (count == 0 && part < sizeof(h))) {
             q->broken = true; // no buffer for receiving
             return 0;
@@ -226,14 +235,11 @@ static uint16_t fill_buffers(struct vnet *n, struct virtq *q, const struct switc
             virtq_unpop(q, 1);
             return 0;
         }
-        if (count == 0) {
-            first = chain;
-        }
-        write_part(&chain, &h, f, done, part);
-        virtq_stage(q, count++, chain.head, (uint32_t)part);
+        write_part(chain, &h, f, done, part);
+        virtq_stage(q, count++, chain->head, (uint32_t)part);
         done += part;
     }
-    (void)virtq_write(&first, offsetof(struct header, buffers), &count, sizeof(count));
+    (void)virtq_write(&chains[0], offsetof(struct header, buffers), &count, sizeof(count));
     return count;
 }
 

@@ -145,7 +145,8 @@ static struct console *console_of(struct http_request *r, struct system **system
         return NULL;
     }
     if (!(*system)->com[port].present) {
-        http_error(r, 404, "no-port", "the system's document has no such ComPorts or VirtioSerial entry", "port");
+        http_error(r, 404, "no-port", "the system's document has no such ComPorts or VirtioSerial entry",
+                   "port");
         return NULL;
     }
     return &(*system)->com[port];
