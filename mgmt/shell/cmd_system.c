@@ -243,7 +243,7 @@ void cmd_console(const struct call *c)
         return;
     }
     if (!s->com[port].present) {
-        say_problem("the system's document has no such ComPorts entry");
+        say_problem("the system's document has no such ComPorts or VirtioSerial entry");
         return;
     }
     shell_attach(s, (unsigned)port);

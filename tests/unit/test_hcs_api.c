@@ -419,7 +419,8 @@ static void test_console_socket(void **state)
     OK(200, "GET", "/v1/systems/vm/console/history", "");
     assert_answer_has("hello\r\n");
     OK(404, "GET", "/v1/systems/vm/console/history?port=1", "");
-    OK(400, "GET", "/v1/systems/vm/console/history?port=2", "");
+    OK(404, "GET", "/v1/systems/vm/console/history?port=2", ""); // the virtio console, which it has not
+    OK(400, "GET", "/v1/systems/vm/console/history?port=3", "");
     send_frame(m, 2, "poweroff\n");
     wait_state("vm", SYSTEM_STOPPED);
     plat_host_settle();

@@ -368,8 +368,9 @@ static void test_console(void **state)
     (void)state;
     SHOWS("console nope", "error: there is no system 'nope'");
     run(CREATE);
-    SHOWS("console web --port 1", "error: the system's document has no such ComPorts entry");
-    SHOWS("console web --port 2", "error: port: '2' is no number from 0 to 1");
+    SHOWS("console web --port 1", "error: the system's document has no such ComPorts or VirtioSerial entry");
+    SHOWS("console web --port 2", "error: the system's document has no such ComPorts or VirtioSerial entry");
+    SHOWS("console web --port 3", "error: port: '3' is no number from 0 to 2");
     run("system start web");
     s = system_find("web");
     terminal_reset();
