@@ -157,7 +157,7 @@ def test_a_disk_that_is_copied_ends_with_its_guest(client, tmp_path):
 def test_devices_on_vtx(tmp_path):
     """The same in Bochs, in one boot."""
     machine = booted("vtx")
-    start(machine.client, tmp_path, "devices")
+    start(machine.client, tmp_path, "devices", "console=ttyS0 quiet")
     with machine.client.console("devices") as console:
         wait_shell(console, 2, GUEST_BOOT_S["vtx"])
         check_all(machine.client, "devices", console, STEP_S["vtx"])
