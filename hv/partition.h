@@ -11,6 +11,7 @@
 #ifndef HV_PARTITION_H
 #define HV_PARTITION_H
 
+#include "hv/log_limit.h"
 #include <keelson/abi.h>
 
 struct vp;
@@ -67,6 +68,7 @@ struct partition {
     struct vp *intercept_waiter;                 // VP blocked in HvCallXInterceptWait
 
     struct doorbells *doorbells; // (a) hv/doorbell.c; NULL: none
+    struct log_limit log_limit; // (a)
 
     uint64_t exits[64]; // summed counters of VPs that are gone
 };

@@ -39,15 +39,26 @@ MUST_CHECK bool dp_emit_detached(struct dp_vm *vm); // false when the ring is fu
 void dp_rings_init(void);
 
 // --- guests whose device models want a turn (dataplane/work.c): first in, first out, VP 0 only ---
-bool dp_work_waiting(void);
-struct dp_vm *dp_work_take(void); // NULL: none
+extern struct dp_vm *dp_work_first; // NULL: none waits
+struct dp_vm *dp_work_take(void);   // NULL: none
 void dp_work_forget(struct dp_vm *vm);
+
+static inline bool dp_work_waiting(void)
+{
+    return dp_work_first != NULL;
+}
 
 // --- guests being served (dataplane/vmset.c): a set with constant-time lookup, VP 0 only ---
 MUST_CHECK bool vmset_add(struct dp_vm *vm); // false when full
 void vmset_remove(struct dp_vm *vm);
-bool vmset_has(const struct dp_vm *vm);
+bool vmset_find(const struct dp_vm *vm);
+extern const struct dp_vm *vmset_recent;            // found last: intercepts of one guest come in a row
 extern struct dp_vm *vmset_list[DATAPLANE_MAX_VMS]; // the first vmset_count are valid, in no order
 extern uint32_t vmset_count;
+
+static inline bool vmset_has(const struct dp_vm *vm)
+{
+    return vm != NULL && (vm == vmset_recent || vmset_find(vm));
+}
 
 #endif

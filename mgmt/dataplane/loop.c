@@ -5,6 +5,8 @@
 // is pending although interrupts are off; the top of the loop then lets the interrupt in.
 #include "mgmt/dataplane/dataplane.h"
 
+#include "mgmt/block/disk_io.h"
+#include "mgmt/block/disks.h"
 #include "mgmt/devices/vm.h"
 #include "mgmt/hvif/hvif.h"
 #include "mgmt/plat.h"
@@ -25,7 +27,7 @@ static uint64_t armed_ns = VM_NO_DEADLINE; // what the deadline timer is set to
 static bool doorbell_rang;  // set by the interrupt handler
 
 struct completion {     // of the intercept just served
-    uint64_t partition; // 0: none
+    uint64_t partition; // 0: none, and the rest means nothing
     uint32_t vp;
     uint32_t flags;
 };
@@ -48,6 +50,11 @@ static void arm(uint64_t deadline_ns)
     }
 }
 
+static void serve_disks(void)
+{
+    arm(disks_service(plat_now_ns()));
+}
+
 static void run_timers(void)
 {
     uint64_t now = plat_now_ns(), next = VM_NO_DEADLINE;
@@ -62,6 +69,7 @@ static void run_timers(void)
         next = MIN(next, deadline);
     }
     arm(next);
+    serve_disks();
 }
 
 // --- commands ---
@@ -158,6 +166,7 @@ static void doorbell(void)
         flush_kept_events();
     }
     run_commands();
+    disk_io_serve();
     pet_watchdog();
     if (nic != NULL) {
         nic->pending = true;
@@ -227,29 +236,30 @@ static void serve_nic(void)
 
 // --- intercepts ---
 
-static struct completion serve_intercept(uint64_t cookie)
+static void serve_intercept(uint64_t cookie, struct completion *done)
 {
     struct dp_vm *vm = DP_COOKIE_VM(cookie);
     uint32_t vp = DP_COOKIE_VP(cookie);
-    struct completion done = {0};
 
     if (!vmset_has(vm) || vp >= vm->vp_count) {
         counters.stale_cookies++; // detached meanwhile: its VP stays suspended
-        return done;
+        return;
     }
     counters.intercepts++;
-    if (vm_handle_intercept(vm, vp, &done.flags)) {
-        done.partition = vm->partition;
-        done.vp = vp;
+    if (vm_handle_intercept(vm, vp, &done->flags)) {
+        done->partition = vm->partition;
+        done->vp = vp;
     }
-    arm(vm_next_deadline(vm));
-    return done;
+    if (vm->timers_moved) {
+        vm->timers_moved = false;
+        arm(vm_next_deadline(vm));
+    }
 }
 
 static uint64_t wait_for_intercept(const struct completion *done, uint32_t seen)
 {
-    bool idle = (nic == NULL || !nic->pending) && !timer_fired && !doorbell_rang && !dp_work_waiting() &&
-                wake_prepare(&wake_data, seen);
+    bool idle = (nic == NULL || !nic->pending) && !disks_pending() && !timer_fired && !doorbell_rang &&
+                !dp_work_waiting() && wake_prepare(&wake_data, seen);
     uint32_t flags = done->flags | (idle ? (uint32_t)HV_XWAIT_BLOCK : 0);
     uint64_t cookie;
     hv_status_t status = hvif_intercept_wait(done->partition, done->vp, flags, &cookie);
@@ -299,13 +309,21 @@ void dataplane_run(void)
         if (nic != NULL && nic->pending) {
             serve_nic();
         }
+        if (disks_pending()) {
+            serve_disks();
+        }
         if (doorbell_rang) {
             take_doorbells();
         }
-        run_work();
+        if (dp_work_waiting()) {
+            run_work();
+        }
         counters.turns++;
         cookie = wait_for_intercept(&done, seen);
-        done = cookie == 0 ? (struct completion){0} : serve_intercept(cookie);
+        done.partition = 0;
+        if (cookie != 0) {
+            serve_intercept(cookie, &done);
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 // Guests whose device models want a turn of the loop: a list, each guest at most once on it. VP 0 only.
 #include "mgmt/dataplane/dataplane.h"
 
-static struct dp_vm *first, *last;
+struct dp_vm *dp_work_first;
+static struct dp_vm *last;
 
 void dp_work(struct dp_vm *vm)
 {
@@ -11,25 +12,20 @@ void dp_work(struct dp_vm *vm)
     }
     vm->work_queued = true;
     vm->next_work = NULL;
-    if (first == NULL) {
-        first = vm;
+    if (dp_work_first == NULL) {
+        dp_work_first = vm;
     } else {
         last->next_work = vm;
     }
     last = vm;
 }
 
-bool dp_work_waiting(void)
-{
-    return first != NULL;
-}
-
 struct dp_vm *dp_work_take(void)
 {
-    struct dp_vm *vm = first;
+    struct dp_vm *vm = dp_work_first;
 
     if (vm != NULL) {
-        first = vm->next_work;
+        dp_work_first = vm->next_work;
         vm->work_queued = false;
     }
     return vm;
@@ -39,12 +35,12 @@ void dp_work_forget(struct dp_vm *vm)
 {
     struct dp_vm *previous = NULL;
 
-    for (struct dp_vm *v = first; v != NULL; previous = v, v = v->next_work) {
+    for (struct dp_vm *v = dp_work_first; v != NULL; previous = v, v = v->next_work) {
         if (v != vm) {
             continue;
         }
         if (previous == NULL) {
-            first = v->next_work;
+            dp_work_first = v->next_work;
         } else {
             previous->next_work = v->next_work;
         }

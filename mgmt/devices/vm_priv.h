@@ -16,6 +16,7 @@
 #include "mgmt/devices/vpci.h"
 #include "mgmt/devices/vrng.h"
 
+#define PLAIN_CACHE_SIZE 16 // power of two
 #define INSN_CACHE_SIZE 8
 
 struct vm_devices {
@@ -36,6 +37,12 @@ struct vm_devices {
     struct vblk *disk;   // vm->disk_count of them, behind this structure
     struct vnet *nic;    // vm->nic_count of them, behind the disks
     struct vm_counters counters;
+    struct plain_cache { // by RIP: what the small decoder made of an instruction (mmio_intercept.c)
+        uint64_t bytes[2];
+        uint8_t length; // of the bytes that there were; 0: slot is empty
+        uint8_t mode;
+        struct insn insn;
+    } plain_cache[PLAIN_CACHE_SIZE];
     struct insn_cache {
         uint8_t bytes[DECODE_MAX_INSN];
         uint8_t length; // of the bytes compared; 0: slot is empty
