@@ -68,7 +68,7 @@ struct partition {
     struct vp *intercept_waiter;                 // VP blocked in HvCallXInterceptWait
 
     struct doorbells *doorbells; // (a) hv/doorbell.c; NULL: none
-    struct log_limit log_limit; // (a)
+    struct log_limit log_limit;  // (a)
 
     uint64_t exits[64]; // summed counters of VPs that are gone
 };

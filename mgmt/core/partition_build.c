@@ -429,9 +429,21 @@ static enum step_result step_attach(struct partition *p)
 }
 
 const struct partition_step partition_build_steps[] = {
-    {step_ram, 2},     {step_zero, 55},       {step_disks, 60},       {step_block, 61},
-    {step_create, 62}, {step_initialize, 63}, {step_map, 75},         {step_vps, 77},
-    {step_properties, 78}, {step_cookies, 79}, {step_state_pages, 80}, {step_load_begin, 81},
-    {step_load, 97},   {step_entry, 98},      {step_doorbells, 99},   {step_attach, 100},
+    {step_ram, 2},
+    {step_zero, 55},
+    {step_disks, 60},
+    {step_block, 61},
+    {step_create, 62},
+    {step_initialize, 63},
+    {step_map, 75},
+    {step_vps, 77},
+    {step_properties, 78},
+    {step_cookies, 79},
+    {step_state_pages, 80},
+    {step_load_begin, 81},
+    {step_load, 97},
+    {step_entry, 98},
+    {step_doorbells, 99},
+    {step_attach, 100},
     {NULL, 0},
 };
