@@ -154,48 +154,13 @@ static void check_disks(const cJSON *scsi, struct schema_problems *problems)
     }
 }
 
-// Six pairs of hexadecimal digits with - or : between them; not zero and not a group's address.
-static bool read_mac(const char *text, uint8_t mac[6])
-{
-    static const char digits[] = "0123456789abcdef";
-    uint8_t any = 0;
-
-    for (unsigned i = 0; i < 17; i++) {
-        const char *digit = text[i] != '\0' ? strchr(digits, text[i] | 0x20) : NULL;
-
-        if (i % 3 == 2 ? text[i] != text[2] || (text[i] != '-' && text[i] != ':') : digit == NULL) {
-            return false;
-        }
-        if (i % 3 != 2) {
-            mac[i / 3] = (uint8_t)(mac[i / 3] << 4 | (digit - digits));
-        }
-    }
-    for (unsigned i = 0; i < 6; i++) {
-        any |= mac[i];
-    }
-    return text[17] == '\0' && any != 0 && (mac[0] & 1) == 0;
-}
-
+// The device model is there; what would carry its frames is not.
 static void check_adapters(const cJSON *adapters, struct schema_problems *problems)
 {
-    unsigned count = 0;
-
-    for (const cJSON *a = adapters != NULL ? adapters->child : NULL; a != NULL; a = a->next, count++) {
-        const cJSON *mac = AT(a, "MacAddress");
-        uint8_t bytes[6];
-        char path[PROBLEM_PATH_MAX];
-
-        if (mac != NULL && !read_mac(mac->valuestring, bytes)) {
-            snprintf(path, sizeof path, "$.VirtualMachine.Devices.NetworkAdapters[\"%.80s\"].MacAddress",
-                     a->string);
-            schema_problem_add(problems, HR_E_INVALIDARG, path, mac,
-                               "a station's address such as 02-00-00-12-34-56",
-                               "write six pairs of hexadecimal digits");
-        }
-    }
-    if (count > DP_MAX_NICS) {
-        schema_problem_add(problems, HR_E_INVALIDARG, "$.VirtualMachine.Devices.NetworkAdapters", NULL,
-                           "at most 4 adapters", "remove some");
+    if (adapters != NULL && adapters->child != NULL) {
+        schema_problem_add(problems, HR_E_NOTIMPL, "$.VirtualMachine.Devices.NetworkAdapters", NULL,
+                           "no network adapters",
+                           "this node has no virtual switch yet, so no frame could pass: remove them");
     }
 }
 
@@ -283,19 +248,6 @@ static void fill_disks(const cJSON *scsi, struct system_config *cfg)
     }
 }
 
-static void fill_adapters(const cJSON *adapters, struct system_config *cfg)
-{
-    for (const cJSON *a = adapters != NULL ? adapters->child : NULL; a != NULL; a = a->next) {
-        struct partition_nic *nic = &cfg->nic[cfg->nic_count++];
-        const cJSON *mac = AT(a, "MacAddress");
-
-        snprintf(nic->endpoint, sizeof nic->endpoint, "%s", string_or(AT(a, "EndpointId"), ""));
-        if (mac != NULL) {
-            (void)!read_mac(mac->valuestring, nic->mac); // was checked
-        }
-    }
-}
-
 bool document_decode_system(const cJSON *root, struct system_config *cfg, struct schema_problems *problems)
 {
     problems->count = 0;
@@ -313,7 +265,6 @@ bool document_decode_system(const cJSON *root, struct system_config *cfg, struct
     }
     fill(root, cfg);
     fill_disks(AT(root, "VirtualMachine", "Devices", "Scsi"), cfg);
-    fill_adapters(AT(root, "VirtualMachine", "Devices", "NetworkAdapters"), cfg);
     return true;
 }
 

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests' virtio devices under Debian's kernel: PCI, disks, entropy, console, network adapter."""
+"""Guests' virtio devices under Debian's kernel: PCI, disks, entropy, console."""
 import hashlib
 import json
 import random
 
 import pytest
-from booted import booted
+from booted import Booted, booted
 from linux_guest import exit_type, upload, wait_shell
 
 GUEST_BOOT_S = {"svm": 240, "vtx": 900}
 STEP_S = {"svm": 120, "vtx": 400}
-MAC = "02-00-00-00-00-07"
 # Not a whole number of mebibytes, nor of pages.
 DISK_SECTORS = 2 * 2048 + 3
 WRITTEN_KIB = 640
@@ -20,24 +19,23 @@ def disk_image():
     return random.Random(5).randbytes(DISK_SECTORS * 512)
 
 
-def document(cmdline):
+def document(cmdline, cpus):
     return {"SchemaVersion": {"Major": 2, "Minor": 2}, "VirtualMachine": {
         "Chipset": {"LinuxKernelDirect": {"KernelFilePath": "vmlinuz", "InitRdPath": "initrd", "KernelCmdLine": cmdline}},
-        "ComputeTopology": {"Memory": {"SizeInMB": 192}, "Processor": {"Count": 2}},
+        "ComputeTopology": {"Memory": {"SizeInMB": 192}, "Processor": {"Count": cpus}},
         "Devices": {
             "ComPorts": {"0": {}},
             "VirtioSerial": {"Ports": {"0": {}}},
-            "NetworkAdapters": {"n": {"MacAddress": MAC}},
             "Scsi": {"s": {"Attachments": {"0": {"Type": "VirtualDisk", "Path": "disk"},
                                            "1": {"Type": "Iso", "Path": "disk"}}}}}}}
 
 
-def start(client, folder, name, cmdline="console=ttyS0"):
+def start(client, folder, name, cmdline="console=ttyS0", cpus=2):
     upload(client)
     if "disk" not in client.keelctl("-o", "name", "image", "list").split():
         (folder / "disk").write_bytes(disk_image())
         client.keelctl("image", "put", "disk", folder / "disk")
-    (folder / "document").write_text(json.dumps(document(cmdline)))
+    (folder / "document").write_text(json.dumps(document(cmdline, cpus)))
     client.keelctl("system", "create", name, "--file", folder / "document", "--start")
 
 
@@ -50,11 +48,11 @@ def check_pci(console, step_s):
     devices = console.run("cd /sys/bus/pci/devices; for d in *; do echo $d $(cat $d/vendor $d/device) "
                           "$(basename $(readlink $d/driver)); done; cd /", step_s).split("\n")
     expected = [("00.0", "0x1b36 0x0008", ""), ("01.0", "0x1af4 0x1044", "virtio-pci"),
-                ("02.0", "0x1af4 0x1043", "virtio-pci"), ("04.0", "0x1af4 0x1041", "virtio-pci"),
-                ("08.0", "0x1af4 0x1042", "virtio-pci"), ("09.0", "0x1af4 0x1042", "virtio-pci")]
+                ("02.0", "0x1af4 0x1043", "virtio-pci"), ("08.0", "0x1af4 0x1042", "virtio-pci"),
+                ("09.0", "0x1af4 0x1042", "virtio-pci")]
     found = [line.split(" ", 3) for line in devices[-len(expected):]]
     assert [(slot[8:], f"{vendor} {device}", "".join(driver)) for slot, vendor, device, *driver in found] == expected
-    assert int(console.run("grep -c 'PCI-MSI.*virtio' /proc/interrupts", step_s)) == 12
+    assert int(console.run("grep -c 'PCI-MSI.*virtio' /proc/interrupts", step_s)) == 9
 
 
 def check_disks(console, step_s):
@@ -95,7 +93,6 @@ def check_all(client, name, console, step_s):
     data = check_disks(console, step_s)
     check_entropy(console, step_s)
     check_console(client, name, console, step_s)
-    assert console.run("cat /sys/class/net/eth0/address", step_s) == MAC.replace("-", ":")
     return data
 
 
@@ -156,11 +153,11 @@ def test_a_disk_that_is_copied_ends_with_its_guest(client, tmp_path):
 
 def test_devices_on_vtx(tmp_path):
     """The same in Bochs, in one boot."""
-    machine = booted("vtx")
-    start(machine.client, tmp_path, "devices", "console=ttyS0 quiet")
-    with machine.client.console("devices") as console:
-        wait_shell(console, 2, GUEST_BOOT_S["vtx"])
-        check_all(machine.client, "devices", console, STEP_S["vtx"])
-    machine.client.keelctl("system", "stop", "devices")
-    machine.node.check()
-    machine.stop()
+    # One processor and one VP: with two of each, guests have stopped to answer in Bochs (docs/decisions.md, known faults).
+    with Booted("devices-vtx", "vtx", cpus=1) as machine:
+        start(machine.client, tmp_path, "devices", "console=ttyS0 quiet", cpus=1)
+        with machine.client.console("devices") as console:
+            wait_shell(console, 1, GUEST_BOOT_S["vtx"])
+            check_all(machine.client, "devices", console, STEP_S["vtx"])
+        machine.client.keelctl("system", "stop", "devices")
+        machine.node.check()
