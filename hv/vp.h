@@ -99,6 +99,7 @@ struct svm_vp {
     uint64_t asid_generation;
     uint32_t exceptions; // intercepts asked for by set_exceptions()
     bool nmi_masked;
+    bool by_v_irq; // an interrupt was given to V_IRQ and not taken yet
     uint64_t tsc_aux;
     uint64_t nmi_iret_rip; // the IRET that ended the last NMI handler
 };

@@ -30,7 +30,8 @@ static void end_node(const struct vp *vp, uint64_t silent_s, bool is_here)
         vp->index, vp->cpu, (unsigned long long)silent_s, vp->block, (unsigned long long)vp->entries,
         exit_reason_names[vp->exit.reason]);
     if (is_here) {
-        virt->dump((struct vp *)(uintptr_t)vp); // its state is in this processor
+        virt->vp_load((struct vp *)(uintptr_t)vp); // another may run
+        virt->dump((struct vp *)(uintptr_t)vp);
     }
     panic("management partition VP %u does not answer", vp->index);
 }
@@ -63,7 +64,7 @@ uint64_t watchdog_check(uint32_t cpu, uint64_t now)
         if (now >= deadline + grace + host_tsc_hz) {
             deadline = excuse(i, deadline, now);
         } else if (now >= deadline + grace) {
-            end_node(vp, (now - watchdogs[i].set) / host_tsc_hz, cpus[cpu].current == vp);
+            end_node(vp, (now - watchdogs[i].set) / host_tsc_hz, vp->cpu == cpu);
         }
         next = deadline == 0 ? next : MIN(next, deadline + grace);
     }

@@ -120,7 +120,8 @@ uint16_t virtio_pci_queue_size(const struct virtio_pci *v, uint16_t index, uint1
     uint16_t size;
 
     mmio_write16(v->common, QUEUE_SELECT, index);
-    size = MIN(mmio_read16(v->common, QUEUE_SIZE), limit);
+    size = mmio_read16(v->common, QUEUE_SIZE); // once: a broken device may answer differently the next time
+    size = MIN(size, limit);
     while ((size & (size - 1)) != 0) {
         size &= (uint16_t)(size - 1);
     }

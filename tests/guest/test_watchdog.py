@@ -9,9 +9,9 @@ import pytest
 from tools.emul import NodeConfig, start_node
 
 BUILD = pathlib.Path(os.environ.get("KEELSON_BUILD", "build"))
-MACHINES = {"svm-1cpu": ("svm", 1), "svm-2cpu": ("svm", 2), "vtx-1cpu": ("vtx", 1)}
-PANIC = r"PANIC on processor 0: management partition VP 0 does not answer"
-RECORD = re.compile(r"management partition VP 0, processor 0: silent for [1-9]\d* s, blocked by 0x0, "
+MACHINES = {"svm-1cpu": ("svm", 1), "svm-2cpu": ("svm", 3), "vtx-1cpu": ("vtx", 1)}
+PANIC = r"PANIC on processor [01]: management partition VP 0 does not answer"
+RECORD = re.compile(r"management partition VP 0, processor [01]: silent for [1-9]\d* s, blocked by 0x0, "
                     r"\d+ entries, last exit \w+")
 
 

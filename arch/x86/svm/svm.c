@@ -264,6 +264,12 @@ static void requeue_event(struct vmcb *v)
         (type == EVENT_EXCEPTION && (vector == 3 || vector == 4))) {
         return;
     }
+    if (type == EVENT_EXCEPTION && vector >= 32) {
+        return; // so QEMU names a virtual interrupt whose delivery faulted; V_IRQ is still set
+    }
+    if (type == EVENT_EXT_INT) {
+        v->v_irq &= 0xfe; // taken, as far as V_IRQ is concerned
+    }
     v->event_inj = info;
 }
 
@@ -283,6 +289,7 @@ static void svm_vp_run(struct vp *vp)
     }
     v->event_inj = 0;
     requeue_event(v);
+    vp->svm.by_v_irq = vp->svm.by_v_irq && (v->v_irq & 1) != 0; // else it was taken
     svm_decode_exit(vp);
 }
 
@@ -321,10 +328,31 @@ static void svm_advance_rip(struct vp *vp, unsigned length)
 
 // --- events ---
 
+// A virtual interrupt that is always deliverable (APM 2 "Virtual Interrupts"): taken as soon as the guest's IF allows.
+static void set_v_irq(struct vmcb *v, uint8_t vector, bool intercepted)
+{
+    v->v_irq |= 1;
+    v->v_prio = 0x1f;
+    v->v_vector = vector;
+    if (intercepted) {
+        v->intercept_misc1 |= SVM_ICPT_VINTR;
+    } else {
+        v->intercept_misc1 &= ~(uint32_t)SVM_ICPT_VINTR;
+    }
+}
+
+// Interrupts go by V_IRQ, since the caller has found the guest interruptible: the processor takes it first of all.
+// (After EVENTINJ, QEMU 7.2 keeps the vector in exception_index; if another thread asks the processor to leave its loop
+// at that moment, the vector is delivered once more, whatever IF says: cpu_handle_exception().)
 static void svm_inject(struct vp *vp, enum event_type type, uint8_t vector, bool has_error, uint32_t error)
 {
     struct vmcb *v = vmcb_of(vp);
 
+    if (type == EVENT_EXT_INT) {
+        set_v_irq(v, vector, false);
+        vp->svm.by_v_irq = true;
+        return;
+    }
     v->event_inj = vector | SVM_EVENT_TYPE(type) | SVM_EVENT_VALID;
     if (has_error) {
         v->event_inj |= SVM_EVENT_ERROR_VALID | (uint64_t)error << 32;
@@ -337,7 +365,7 @@ static void svm_inject(struct vp *vp, enum event_type type, uint8_t vector, bool
 
 static bool svm_event_pending(struct vp *vp)
 {
-    return (vmcb_of(vp)->event_inj & SVM_EVENT_VALID) != 0;
+    return vp->svm.by_v_irq || (vmcb_of(vp)->event_inj & SVM_EVENT_VALID) != 0;
 }
 
 static bool svm_interruptible(struct vp *vp)
@@ -365,18 +393,18 @@ static bool masked_by_tpr(const struct vp *vp)
     return waiting != 0 && waiting >> 4 <= vlapic_tpr(vp) >> 4;
 }
 
-// A virtual interrupt that is always deliverable exits as soon as the guest could take one.
+// The interrupt window is a virtual interrupt that exits instead of being taken. While V_IRQ delivers one, the end of
+// its handler is when to look again; its EOI, which exits, comes before that as a rule.
 static void svm_want_windows(struct vp *vp, bool interrupt, bool nmi)
 {
     struct vmcb *v = vmcb_of(vp);
 
     v->intercept_cr = interrupt || masked_by_tpr(vp) ? SVM_ICPT_WRITE_CR8 : 0;
     (void)nmi; // the IRET intercept is on whenever NMIs are masked
-    if (interrupt) {
-        v->v_irq |= 1;
-        v->v_prio = 0x1f;
-        v->v_vector = 0;
-        v->intercept_misc1 |= SVM_ICPT_VINTR;
+    if (vp->svm.by_v_irq) {
+        v->intercept_misc1 |= interrupt ? SVM_ICPT_IRET : 0;
+    } else if (interrupt) {
+        set_v_irq(v, 0, true);
     } else {
         v->v_irq &= 0xfe;
         v->intercept_misc1 &= ~(uint32_t)SVM_ICPT_VINTR;
