@@ -8,6 +8,7 @@
 #include "arch/x86/policy.h"
 #include "arch/x86/vlapic.h"
 #include "hv/cpu.h"
+#include "hv/doorbell.h"
 #include "hv/gpa.h"
 #include "hv/hypercall.h"
 #include "hv/root.h"
@@ -288,6 +289,9 @@ static enum vp_action exit_gpa_fault(struct vp *vp)
     }
     if (vp->partition->is_root) {
         return root_map_device(vp, page) ? VP_RESUME : vp_inject_gp(vp);
+    }
+    if (doorbell_ring(vp)) {
+        return VP_ADVANCE;
     }
     vp_intercept_begin(vp, vp->exit.gpa.present ? HV_MSG_GPA_INTERCEPT : HV_MSG_UNMAPPED_GPA, sizeof(*m),
                        vp->exit.gpa.exec    ? 2

@@ -4,6 +4,7 @@
 
 #include "arch/x86/policy.h"
 #include "hv/cpu.h"
+#include "hv/doorbell.h"
 #include "hv/frames.h"
 #include "hv/gpa.h"
 #include "hv/hypercall.h"
@@ -144,6 +145,7 @@ hv_status_t partition_finalize(struct partition *p)
             vp_destroy(p->vps[i]);
         }
     }
+    doorbell_forget(p);
     gpa_flush(p);
     gpa_space_fini(p);
     p->state = PARTITION_FINALIZED;

@@ -15,6 +15,7 @@
 #include <keelson/abi.h>
 
 struct vp;
+struct doorbells;
 
 enum partition_state { PARTITION_UNINITIALIZED, PARTITION_ACTIVE, PARTITION_FINALIZED };
 
@@ -66,7 +67,8 @@ struct partition {
     struct vp *intercept_first, *intercept_last; // intercept lock
     struct vp *intercept_waiter;                 // VP blocked in HvCallXInterceptWait
 
-    struct log_limit log_limit; // (a)
+    struct doorbells *doorbells; // (a) hv/doorbell.c; NULL: none
+    struct log_limit log_limit;  // (a)
 
     uint64_t exits[64]; // summed counters of VPs that are gone
 };

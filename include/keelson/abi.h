@@ -402,6 +402,21 @@ struct hv_x_map_interrupt_out { // MSI only
 };
 // A level input is masked when it is delivered and unmasked at the root VP's EOI of the vector.
 
+struct hv_x_doorbell_in { // HvCallXSetDoorbell
+    uint64_t partition;
+    uint64_t gpa; // a write of at most 4 bytes here only rings; 0: none
+    uint64_t
+        cookie; // for HvCallXTakeDoorbells; cookie, VP and vector of a partition are those of its first call
+    uint32_t index;    // 0..63
+    uint32_t vp_index; // root VP that is interrupted
+    uint32_t vector;   // on that VP, 0x20..0xff
+    uint32_t pad;
+};
+struct hv_x_doorbells_out { // HvCallXTakeDoorbells
+    uint64_t cookie;        // 0: no partition has any
+    uint64_t rung;          // a bit an index, taken back with this call; may be 0
+};
+
 // Both answer with such a header: how many bytes were taken, or follow. A write takes what fits into the UART's
 // queue now; a line of the log is taken in any case.
 struct hv_x_console_in { // HvCallXConsoleWrite: bytes follow; HvCallXConsoleRead: none follow
@@ -486,6 +501,7 @@ _Static_assert(sizeof(struct hv_intercept_header) == 40, "intercept header");
 _Static_assert(sizeof(struct hv_memory_intercept) == 80, "memory intercept");
 _Static_assert(offsetof(struct hv_io_intercept, rax) == 48, "I/O intercept");
 _Static_assert(sizeof(struct hv_create_vp_in) == 40, "HvCallCreateVp");
+_Static_assert(sizeof(struct hv_x_doorbell_in) == 40, "HvCallXSetDoorbell");
 _Static_assert(sizeof(struct hv_assert_interrupt_in) == 32, "HvCallAssertVirtualInterrupt");
 _Static_assert(offsetof(struct hv_register_page, rip) == 136, "register page");
 

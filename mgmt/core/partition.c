@@ -123,8 +123,20 @@ void partition_stop(struct partition *p, bool keep_ram, partition_done_fn done)
     begin(p, PARTITION_STOPPING, partition_stop_steps);
 }
 
+static void drop_disks(struct partition *p)
+{
+    for (unsigned i = 0; i < DP_MAX_DISKS; i++) {
+        if (p->disk[i] != NULL) {
+            disk_close(p->disk[i]);
+            p->disk[i] = NULL;
+        }
+    }
+    p->disks_ready = 0;
+}
+
 void partition_drop_ram(struct partition *p)
 {
+    drop_disks(p);
     if (p->ram_chunks > 0) {
         plat_pool_free(p->ram, p->ram_chunks);
         p->ram_chunks = 0;

@@ -17,12 +17,17 @@
 #ifndef MGMT_CORE_PARTITION_H
 #define MGMT_CORE_PARTITION_H
 
-#include "mgmt/core/image.h"
+#include "mgmt/core/disk.h"
 #include "mgmt/dataplane/dp.h"
 #include "mgmt/devices/linux_loader.h"
 #include "mgmt/plat.h"
 
 #define PARTITION_MEMORY_UNIT PAGE_SIZE_2M
+
+struct partition_nic {
+    uint8_t mac[6];
+    char endpoint[37]; // id of the network endpoint it is to be connected to; "": none
+};
 
 struct partition_config {  // pointers must stay valid as long as the partition is not EMPTY
     uint64_t memory_bytes; // multiple of PARTITION_MEMORY_UNIT
@@ -30,10 +35,14 @@ struct partition_config {  // pointers must stay valid as long as the partition 
     uint32_t weight;       // 1..10000; 100 is the default
     uint32_t cap;          // HV_PROP_CPU_CAP units; 0x10000: none
     uint32_t reserve;      // HV_PROP_CPU_RESERVE units
-    bool com[DP_COM_PORTS];
+    bool com[DP_CONSOLES];
     const struct image *kernel;
     const struct image *initrd; // NULL: none
     const char *cmdline;        // NULL: empty
+    struct disk_source disk[DP_MAX_DISKS];
+    uint8_t disk_count;
+    struct partition_nic nic[DP_MAX_NICS];
+    uint8_t nic_count;
 };
 
 enum partition_phase {
@@ -56,17 +65,19 @@ struct partition {
     enum partition_phase phase;
 
     // What exists. Undone in reverse order by taking down.
-    gpa_t ram;            // guest memory, one run of ram_chunks * 2 MiB
-    size_t ram_chunks;    // 0: none
-    void *vm_block;       // heap block that holds vm, its rings and its device models
-    struct dp_vm *vm;     // 64-byte aligned inside vm_block
-    uint64_t id;          // hypervisor's partition id; 0: not created
-    bool initialized;     // HvCallInitializePartition done
-    uint64_t pages;       // deposited and not yet withdrawn
-    uint32_t vps;         // created: 0 .. vps - 1
-    uint32_t state_pages; // mapped, in order: 2 a VP
-    bool attached;        // the data plane has a pointer to vm
-    bool detaching;       // DP_CMD_DETACH was sent
+    gpa_t ram;                       // guest memory, one run of ram_chunks * 2 MiB
+    size_t ram_chunks;               // 0: none
+    struct disk *disk[DP_MAX_DISKS]; // kept over a reset, like ram
+    uint8_t disks_ready;             // filled: 0 .. disks_ready - 1
+    void *vm_block;                  // heap block that holds vm, its rings and its device models
+    struct dp_vm *vm;                // 64-byte aligned inside vm_block
+    uint64_t id;                     // hypervisor's partition id; 0: not created
+    bool initialized;                // HvCallInitializePartition done
+    uint64_t pages;                  // deposited and not yet withdrawn
+    uint32_t vps;                    // created: 0 .. vps - 1
+    uint32_t state_pages;            // mapped, in order: 2 a VP
+    bool attached;                   // the data plane has a pointer to vm
+    bool detaching;                  // DP_CMD_DETACH was sent
 
     // The work in progress.
     const struct partition_step *steps;
@@ -98,9 +109,9 @@ enum core_status partition_start(struct partition *p, struct core_error *error);
 // Stops or continues all VPs of a RUNNING partition.
 enum core_status partition_pause(struct partition *p, bool pause, struct core_error *error);
 // Takes down a READY or RUNNING partition; every page goes back to its owner. With keep_ram the guest's
-// memory stays reserved for the next build (reset in place). `done` is called once, later.
+// memory and disks stay for the next build (reset in place). `done` is called once, later.
 void partition_stop(struct partition *p, bool keep_ram, partition_done_fn done);
-// Gives back memory kept by partition_stop(keep_ram). Only while EMPTY.
+// Gives back memory and disks kept by partition_stop(keep_ram). Only while EMPTY.
 void partition_drop_ram(struct partition *p);
 // The data plane has let go (DP_EV_DETACHED).
 void partition_detached(struct partition *p);

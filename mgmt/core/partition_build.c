@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Steps that build a partition (TLFS "Virtualization Host": creation order of a partition's parts).
 #include <emmintrin.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 
 #define CONSOLE_TX_BYTES 16384u
 #define CONSOLE_RX_BYTES 4096u
+#define ENTROPY_BYTES 1024u
 #define ZERO_SLICE (256u << 10)
 #define LOAD_SLICE (256u << 10)
 #define MAP_SLICE 64u         // large pages a hypercall
@@ -81,7 +83,7 @@ static enum step_result step_ram(struct partition *p)
     if (p->ram_chunks == chunks) {
         return STEP_NEXT; // kept over a reset
     }
-    partition_drop_ram(p);
+    partition_drop_ram(p); // of another size: none of ours is kept
     if (partition_admit(p->cfg.memory_bytes, &p->error) != CORE_OK) {
         return STEP_FAIL;
     }
@@ -120,12 +122,48 @@ static enum step_result step_zero(struct partition *p)
     return p->cursor < p->cfg.memory_bytes ? STEP_AGAIN : STEP_NEXT;
 }
 
-// One heap block for everything the data plane needs: dp_vm, device models, console rings.
+// Disk by disk: open, then fill in slices. What is ready was kept over a reset.
+static enum step_result step_disks(struct partition *p)
+{
+    uint8_t n = p->disks_ready;
+    char serial[21];
+
+    if (n == p->cfg.disk_count) {
+        return STEP_NEXT;
+    }
+    if (p->disk[n] == NULL) {
+        snprintf(serial, sizeof serial, "keelson-disk%u", (unsigned)n);
+        if (disk_open(&p->cfg.disk[n], serial, &p->disk[n], &p->error) != CORE_OK) {
+            return STEP_FAIL;
+        }
+    }
+    if (disk_fill(p->disk[n], LOAD_SLICE)) {
+        p->disks_ready++;
+    }
+    return STEP_AGAIN;
+}
+
+static struct machine_config machine_of(const struct partition_config *cfg)
+{
+    struct machine_config machine = {
+        .vp_count = cfg->vp_count,
+        .virtio_console = cfg->com[DP_CONSOLE_VIRTIO],
+        .nics = cfg->nic_count,
+        .disks = cfg->disk_count,
+    };
+
+    memcpy(machine.com, cfg->com, sizeof machine.com); // the serial ports come first
+    return machine;
+}
+
+// One heap block for everything the data plane needs: dp_vm, device models, console and entropy rings.
 static enum step_result step_block(struct partition *p)
 {
+    struct machine_config machine = machine_of(&p->cfg);
     size_t vm_size = ALIGN_UP(sizeof(struct dp_vm), (size_t)64);
-    size_t devices_size = ALIGN_UP(vm_devices_size(), (size_t)64);
-    size_t size = vm_size + devices_size + DP_COM_PORTS * (CONSOLE_TX_BYTES + CONSOLE_RX_BYTES);
+    size_t devices_size = ALIGN_UP(vm_devices_size(&machine), (size_t)64);
+    size_t size = vm_size + devices_size + DP_CONSOLES * (CONSOLE_TX_BYTES + CONSOLE_RX_BYTES) +
+                  ENTROPY_BYTES;
     uint8_t *at;
 
     p->vm_block = calloc(1, size + 63);
@@ -137,15 +175,25 @@ static enum step_result step_block(struct partition *p)
     p->vm = (struct dp_vm *)at;
     p->vm->devices = (struct vm_devices *)(at + vm_size);
     at += vm_size + devices_size;
-    for (unsigned i = 0; i < DP_COM_PORTS; i++) {
+    for (unsigned i = 0; i < DP_CONSOLES; i++) {
         spsc_init(&p->vm->com[i].tx, at, CONSOLE_TX_BYTES, 1);
         spsc_init(&p->vm->com[i].rx, at + CONSOLE_TX_BYTES, CONSOLE_RX_BYTES, 1);
         p->vm->com[i].present = p->cfg.com[i];
         at += CONSOLE_TX_BYTES + CONSOLE_RX_BYTES;
     }
+    spsc_init(&p->vm->entropy, at, ENTROPY_BYTES, 1);
+    for (uint8_t i = 0; i < p->cfg.disk_count; i++) {
+        p->vm->disk[i] = (struct dp_disk){.device = disk_device(p->disk[i]), .served = true};
+    }
+    p->vm->disk_count = p->cfg.disk_count;
+    for (uint8_t i = 0; i < p->cfg.nic_count; i++) {
+        memcpy(p->vm->nic[i].mac, p->cfg.nic[i].mac, sizeof p->vm->nic[i].mac);
+    }
+    p->vm->nic_count = p->cfg.nic_count;
     p->vm->owner = p;
     p->vm->vp_count = p->cfg.vp_count;
     p->vm->ram = plat_pool_va(p->ram);
+    p->vm->ram_gpa = p->ram.v;
     p->vm->ram_low = MIN(p->cfg.memory_bytes, MACHINE_RAM_LOW_MAX);
     p->vm->ram_high = p->cfg.memory_bytes - p->vm->ram_low;
     return STEP_NEXT;
@@ -320,12 +368,11 @@ static enum step_result step_load_begin(struct partition *p)
 {
     p->boot = (struct linux_boot){
         .mem = {.ram = p->vm->ram, .low = p->vm->ram_low, .high = p->vm->ram_high},
-        .machine = {.vp_count = p->cfg.vp_count},
+        .machine = machine_of(&p->cfg),
         .kernel = reader(p->cfg.kernel),
         .initrd = reader(p->cfg.initrd),
         .cmdline = p->cfg.cmdline,
     };
-    memcpy(p->boot.machine.com, p->cfg.com, sizeof p->boot.machine.com);
     memset(&p->load, 0, sizeof p->load);
     return linux_load_begin(&p->load, &p->boot) ? STEP_NEXT : load_failed(p);
 }
@@ -349,6 +396,23 @@ static enum step_result step_entry(struct partition *p)
                       "setting the entry state");
 }
 
+// The first doorbell makes the hypervisor take its page for them, so that the data plane's calls need no memory.
+static enum step_result step_doorbells(struct partition *p)
+{
+    const struct hv_x_doorbell_in in = {
+        .partition = p->id,
+        .cookie = DP_DOORBELL_COOKIE(p->vm),
+        .vp_index = DP_DOORBELL_VP,
+        .vector = DP_DOORBELL_VECTOR,
+    };
+    struct machine_config machine = machine_of(&p->cfg);
+
+    if (!machine_has_pci(&machine)) {
+        return STEP_NEXT;
+    }
+    return after_call(p, hvif_set_doorbell(&in), p->id, "preparing doorbells");
+}
+
 static enum step_result step_attach(struct partition *p)
 {
     struct dp_command cmd = {.type = DP_CMD_ATTACH, .vm = p->vm};
@@ -365,7 +429,21 @@ static enum step_result step_attach(struct partition *p)
 }
 
 const struct partition_step partition_build_steps[] = {
-    {step_ram, 2},         {step_zero, 60}, {step_block, 61},      {step_create, 62},  {step_initialize, 63},
-    {step_map, 75},        {step_vps, 77},  {step_properties, 78}, {step_cookies, 79}, {step_state_pages, 80},
-    {step_load_begin, 81}, {step_load, 97}, {step_entry, 98},      {step_attach, 100}, {NULL, 0},
+    {step_ram, 2},
+    {step_zero, 55},
+    {step_disks, 60},
+    {step_block, 61},
+    {step_create, 62},
+    {step_initialize, 63},
+    {step_map, 75},
+    {step_vps, 77},
+    {step_properties, 78},
+    {step_cookies, 79},
+    {step_state_pages, 80},
+    {step_load_begin, 81},
+    {step_load, 97},
+    {step_entry, 98},
+    {step_doorbells, 99},
+    {step_attach, 100},
+    {NULL, 0},
 };

@@ -86,8 +86,11 @@ static void table_remove(struct system *s)
 
 static void system_free(struct system *s)
 {
-    for (unsigned i = 0; i < DP_COM_PORTS; i++) {
+    for (unsigned i = 0; i < DP_CONSOLES; i++) {
         console_free(&s->com[i]);
+    }
+    for (unsigned i = 0; i < DP_MAX_DISKS; i++) {
+        free(s->disk_path[i]);
     }
     free(s->cmdline);
     free(s);
@@ -99,7 +102,7 @@ static void forget(struct system *s)
     s->deleted = true;
     event_post(EVENT_SYSTEM_DELETED, s->id, "deleted");
     s->refs++; // readers drop their references in the loop below
-    for (unsigned i = 0; i < DP_COM_PORTS; i++) {
+    for (unsigned i = 0; i < DP_CONSOLES; i++) {
         notify_raise(&s->com[i].readers);
     }
     system_unref(s);
@@ -125,6 +128,10 @@ void system_release(struct system *s)
     if (s->initrd != NULL) {
         image_unref(s->initrd);
     }
+    for (unsigned i = 0; i < s->cfg.disk_count; i++) {
+        disk_release(&s->cfg.disk[i]);
+    }
+    s->cfg.disk_count = 0;
     s->kernel = s->initrd = NULL;
     s->cfg.kernel = s->cfg.initrd = NULL;
 }
@@ -190,6 +197,21 @@ static enum core_status check_images(const struct system_config *cfg, struct cor
     return CORE_OK;
 }
 
+static enum core_status check_disks(const struct system_config *cfg, struct core_error *error)
+{
+    if (cfg->disk_count > DP_MAX_DISKS) {
+        return core_fail(error, CORE_LIMIT, "a system has at most %u disks", DP_MAX_DISKS);
+    }
+    for (unsigned i = 0; i < cfg->disk_count; i++) {
+        enum core_status status = disk_check(&cfg->disk[i], error);
+
+        if (status != CORE_OK) {
+            return status;
+        }
+    }
+    return check_images(cfg, error);
+}
+
 static enum core_status check_config(const struct system_config *cfg, struct core_error *error)
 {
     uint64_t total, free_bytes;
@@ -211,7 +233,7 @@ static enum core_status check_config(const struct system_config *cfg, struct cor
                          "the system needs %llu MB and this node has %llu MB for guests",
                          (unsigned long long)(cfg->memory_bytes >> 20), (unsigned long long)(total >> 20));
     }
-    return check_images(cfg, error);
+    return check_disks(cfg, error);
 }
 
 static enum core_status check_id(const char *id, struct core_error *error)
@@ -239,6 +261,17 @@ static void make_uuid(uint8_t id[16])
     id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
 }
 
+static bool fill_disks(struct system *s, const struct system_config *cfg)
+{
+    for (unsigned i = 0; i < cfg->disk_count; i++) {
+        s->disk_path[i] = strdup(cfg->disk[i].path);
+        if (s->disk_path[i] == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
 // Fills a zeroed system; false when the heap is full (the caller frees).
 static bool fill(struct system *s, const char *id, const struct system_config *cfg)
 {
@@ -249,12 +282,23 @@ static bool fill(struct system *s, const char *id, const struct system_config *c
     s->stop_on_reset = cfg->stop_on_reset;
     s->terminate_on_last_close = cfg->terminate_on_last_close;
     s->cmdline = strdup(cfg->cmdline != NULL ? cfg->cmdline : "");
-    for (unsigned i = 0; i < DP_COM_PORTS; i++) {
+    for (unsigned i = 0; i < DP_CONSOLES; i++) {
         if (cfg->com[i]) {
             console_init(&s->com[i], i);
         }
     }
-    return s->cmdline != NULL;
+    return s->cmdline != NULL && fill_disks(s, cfg);
+}
+
+// A random address that is locally administered and not a group's (IEEE 802, 8.2), for a NIC without one.
+static void make_mac(uint8_t mac[6])
+{
+    static const uint8_t none[6];
+
+    if (memcmp(mac, none, sizeof none) == 0) {
+        plat_random(mac, sizeof none);
+        mac[0] = (uint8_t)((mac[0] & 0xfc) | 0x02);
+    }
 }
 
 static void reference_images(struct system *s, const struct system_config *cfg)
@@ -276,6 +320,16 @@ static void reference_images(struct system *s, const struct system_config *cfg)
         .cmdline = s->cmdline,
     };
     memcpy(s->cfg.com, cfg->com, sizeof s->cfg.com);
+    s->cfg.nic_count = cfg->nic_count;
+    for (unsigned i = 0; i < cfg->nic_count; i++) {
+        s->cfg.nic[i] = cfg->nic[i];
+        make_mac(s->cfg.nic[i].mac);
+    }
+    s->cfg.disk_count = cfg->disk_count;
+    for (unsigned i = 0; i < cfg->disk_count; i++) {
+        s->cfg.disk[i] = (struct disk_source){.path = s->disk_path[i], .read_only = cfg->disk[i].read_only};
+        disk_hold(&s->cfg.disk[i]);
+    }
 }
 
 enum core_status system_create(const char *id, const struct system_config *cfg, struct system **out,

@@ -43,10 +43,14 @@ struct system_config { // strings are copied by system_create()
     uint64_t memory_bytes; // multiple of PARTITION_MEMORY_UNIT
     uint32_t vp_count;
     uint32_t weight, cap, reserve; // as in struct partition_config
-    bool com[DP_COM_PORTS];
+    bool com[DP_CONSOLES];
     const char *kernel; // image names
     const char *initrd; // NULL: none
     const char *cmdline;
+    struct disk_source disk[DP_MAX_DISKS];
+    uint8_t disk_count;
+    struct partition_nic nic[DP_MAX_NICS]; // a MAC of zeros: one is made
+    uint8_t nic_count;
     bool stop_on_reset;
     bool terminate_on_last_close;
 };
@@ -70,9 +74,10 @@ struct system {
 
     struct partition_config cfg;
     char *cmdline;
+    char *disk_path[DP_MAX_DISKS];
     struct image *kernel, *initrd; // referenced until STOPPED
     struct partition partition;
-    struct console com[DP_COM_PORTS];
+    struct console com[DP_CONSOLES];
 
     // What is going on (system_run.c).
     enum system_goal {

@@ -52,14 +52,14 @@ static void set_exit(struct system *s, enum system_exit exit, enum system_exit_c
 
 static void close_consoles(struct system *s)
 {
-    for (unsigned i = 0; i < DP_COM_PORTS; i++) {
+    for (unsigned i = 0; i < DP_CONSOLES; i++) {
         console_close(&s->com[i]);
     }
 }
 
 static void detach_consoles(struct system *s)
 {
-    for (unsigned i = 0; i < DP_COM_PORTS; i++) {
+    for (unsigned i = 0; i < DP_CONSOLES; i++) {
         console_detach(&s->com[i]);
     }
 }
@@ -79,7 +79,7 @@ static void become_stopped(struct system *s)
     core_fail(&unexpected, CORE_UNEXPECTED_EXIT, "%s", s->exit_text);
     event_post(s->exit == SYSTEM_EXIT_UNEXPECTED ? EVENT_SYSTEM_CRASHED : EVENT_SYSTEM_EXITED, s->id, "%s",
                s->exit_text);
-    for (unsigned i = 0; i < DP_COM_PORTS; i++) {
+    for (unsigned i = 0; i < DP_CONSOLES; i++) {
         notify_raise(&s->com[i].readers);
     }
     finish(&s->shutdown_op, s->exit == SYSTEM_EXIT_UNEXPECTED ? &unexpected : NULL);
@@ -114,7 +114,7 @@ enum core_status system_start(struct system *s, struct operation *op, struct cor
 
 static void attach_consoles(struct system *s)
 {
-    for (unsigned i = 0; i < DP_COM_PORTS; i++) {
+    for (unsigned i = 0; i < DP_CONSOLES; i++) {
         if (s->cfg.com[i]) {
             console_attach(&s->com[i], s->partition.vm);
         }
@@ -322,9 +322,26 @@ static void guest_event(struct system *s, const struct dp_event *ev)
 
 static void pull_consoles(struct system *s)
 {
-    for (unsigned i = 0; i < DP_COM_PORTS; i++) {
+    for (unsigned i = 0; i < DP_CONSOLES; i++) {
         console_pull(&s->com[i]);
     }
+}
+
+// The guest's entropy device is empty. It asks at most once in VRNG_ASK_NS, so a greedy guest costs little.
+static void give_entropy(struct system *s)
+{
+    struct dp_vm *vm = s->partition.vm;
+    struct dp_command cmd = {.type = DP_CMD_ENTROPY, .vm = vm};
+    uint8_t bytes[256];
+
+    if (!s->partition.attached || s->partition.detaching) {
+        return;
+    }
+    plat_random(bytes, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes && spsc_push(&vm->entropy, &bytes[i]); i++) {
+    }
+    memset(bytes, 0, sizeof bytes);
+    (void)!dp_send(&cmd); // command ring full: the device asks again
 }
 
 static void dispatch(const struct dp_event *ev)
@@ -337,6 +354,8 @@ static void dispatch(const struct dp_event *ev)
         partition_detached(p);
     } else if (ev->type == DP_EV_CONSOLE) {
         pull_consoles(s);
+    } else if (ev->type == DP_EV_ENTROPY) {
+        give_entropy(s);
     } else {
         guest_event(s, ev);
     }
@@ -355,7 +374,7 @@ static bool poll_data_plane(struct plat_source *source)
         n++;
     }
     for (struct system *s = system_next(NULL); s != NULL && console_retry_needed(); s = system_next(s)) {
-        for (unsigned i = 0; i < DP_COM_PORTS; i++) {
+        for (unsigned i = 0; i < DP_CONSOLES; i++) {
             console_retry(&s->com[i]);
         }
     }

@@ -24,7 +24,7 @@ void dataplane_run(void) __attribute__((noreturn));
 
 // --- counters for the shell ---
 struct dataplane_counters {
-    uint64_t turns, waits, intercepts, stale_cookies, commands, events;
+    uint64_t turns, waits, intercepts, stale_cookies, commands, events, doorbells;
 };
 void dataplane_get_counters(struct dataplane_counters *out);
 
@@ -37,6 +37,16 @@ extern bool dp_events_kept; // atomic: some guest has events that found the ring
 void dp_flush_kept(struct dp_vm *vm);
 MUST_CHECK bool dp_emit_detached(struct dp_vm *vm); // false when the ring is full
 void dp_rings_init(void);
+
+// --- guests whose device models want a turn (dataplane/work.c): first in, first out, VP 0 only ---
+extern struct dp_vm *dp_work_first; // NULL: none waits
+struct dp_vm *dp_work_take(void);   // NULL: none
+void dp_work_forget(struct dp_vm *vm);
+
+static inline bool dp_work_waiting(void)
+{
+    return dp_work_first != NULL;
+}
 
 // --- guests being served (dataplane/vmset.c): a set with constant-time lookup, VP 0 only ---
 MUST_CHECK bool vmset_add(struct dp_vm *vm); // false when full

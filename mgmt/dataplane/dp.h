@@ -13,12 +13,30 @@
 
 #define DP_MAX_VPS 8
 #define DP_COM_PORTS 2
+#define DP_CONSOLES 3 // serial ports, then the virtio console
+#define DP_CONSOLE_VIRTIO 2
+#define DP_MAX_DISKS 8
+#define DP_MAX_NICS 4
 
-// Byte stream between a guest's serial port and the control plane; one ring each way.
+// Byte stream between a guest's serial port or console and the control plane; one ring each way.
 struct dp_console {
     struct spsc tx; // guest -> control plane, elements of 1 byte
     struct spsc rx; // control plane -> guest
     bool present;
+};
+
+struct block_device; // mgmt/block/block.h
+
+struct dp_disk {
+    struct block_device *device;
+    bool served; // by the guest's device models: nobody else calls block_service()
+};
+
+struct switch_port; // mgmt/vswitch/port.h
+
+struct dp_nic {
+    struct switch_port *port; // NULL: not connected
+    uint8_t mac[6];
 };
 
 enum dp_event_type {
@@ -26,6 +44,7 @@ enum dp_event_type {
     DP_EV_CONSOLE,   // bytes are in com[].tx
     DP_EV_POWER_OFF, // guest asked for S5
     DP_EV_RESET,     // guest asked for a reset
+    DP_EV_ENTROPY,   // `entropy` is empty and the guest wants more
     DP_EV_CRASH,     // a VP is stopped for good: arg = vp, code = enum hv_message_type
     DP_EV_COUNT
 };
@@ -42,7 +61,13 @@ struct dp_vm { // filled by the control plane, then owned by the data plane unti
     uint8_t *ram;      // guest memory at GPA 0, virtually contiguous in the direct map
     uint64_t ram_low;  // bytes mapped from GPA 0 (at most 3 GiB)
     uint64_t ram_high; // bytes mapped from 4 GiB, following ram_low in `ram`
-    struct dp_console com[DP_COM_PORTS];
+    uint64_t ram_gpa;  // root GPA of `ram`
+    struct dp_console com[DP_CONSOLES];
+    struct spsc entropy; // control plane -> guest's entropy device, elements of 1 byte
+    struct dp_disk disk[DP_MAX_DISKS];
+    uint8_t disk_count;
+    uint8_t nic_count;
+    struct dp_nic nic[DP_MAX_NICS];
     struct vm_devices *devices; // memory for the device models, initialised by vm_devices_init()
     bool timers_moved;          // by an access to a device: vm_next_deadline() may be another
     void *owner;                // control plane's system object, opaque here
@@ -50,6 +75,8 @@ struct dp_vm { // filled by the control plane, then owned by the data plane unti
         uint32_t types;         // bit per enum dp_event_type
         uint32_t arg[DP_EV_COUNT], code[DP_EV_COUNT];
     } kept;
+    struct dp_vm *next_work; // dp_work()'s own
+    bool work_queued, detaching;
 };
 
 // Value of HV_REG_X_INTERCEPT_COOKIE for VP `index` of `vm`: the data plane gets it back with each
@@ -58,11 +85,17 @@ struct dp_vm { // filled by the control plane, then owned by the data plane unti
 #define DP_COOKIE_VM(cookie) ((struct dp_vm *)(uintptr_t)((cookie) & ~63ull))
 #define DP_COOKIE_VP(cookie) ((uint32_t)((cookie)&63))
 
+// Cookie of all doorbells of `vm` (HvCallXTakeDoorbells), and what rings when one of them does.
+#define DP_DOORBELL_COOKIE(vm) ((uint64_t)(uintptr_t)(vm))
+#define DP_DOORBELL_VP 0
+#define DP_DOORBELL_VECTOR 0xe3 // RT_VECTOR_GUESTS
+
 enum dp_command_type {
     DP_CMD_ATTACH = 1,   // vm: start serving its intercepts (VPs are still explicitly suspended)
     DP_CMD_DETACH,       // vm: stop serving; answered by DP_EV_DETACHED when the data plane holds no pointer
     DP_CMD_CONSOLE,      // vm: bytes were put into com[].rx, or room was made in a com[].tx that was full
     DP_CMD_POWER_BUTTON, // vm: ask the guest to shut down
+    DP_CMD_ENTROPY,      // vm: `entropy` was filled after DP_EV_ENTROPY
 };
 struct dp_command {
     uint32_t type;
@@ -85,5 +118,8 @@ MUST_CHECK bool dp_poll_event(struct dp_event *event);
 // Data plane side, for device models: tells the control plane about `vm`. Never blocks and never loses an
 // event: what finds the ring full is kept with the guest and goes out later; DP_EV_CONSOLE may coalesce.
 void dp_emit(struct dp_vm *vm, enum dp_event_type type, uint32_t arg, uint32_t code);
+
+// Data plane side, for device models: asks for a call of vm_work() in a turn to come. Asking twice is once.
+void dp_work(struct dp_vm *vm);
 
 #endif

@@ -23,6 +23,9 @@ static struct dataplane_counters counters;
 static bool timer_fired;                   // set by the interrupt handler
 static uint64_t armed_ns = VM_NO_DEADLINE; // what the deadline timer is set to
 
+#define DOORBELLS_A_TURN 16 // guests
+static bool doorbell_rang;  // set by the interrupt handler
+
 struct completion {     // of the intercept just served
     uint64_t partition; // 0: none, and the rest means nothing
     uint32_t vp;
@@ -79,6 +82,21 @@ static void attach(struct dp_vm *vm)
     arm(vm_next_deadline(vm));
 }
 
+// Lets go of a guest as soon as no disk has any of its memory. A disk that gives some back asks for work, and
+// run_work() comes here again.
+static void try_detach(struct dp_vm *vm)
+{
+    if (!vm_quiesce(vm)) {
+        return;
+    }
+    if (!dp_emit_detached(vm)) {
+        dp_work(vm); // the ring of events is full
+        return;
+    }
+    dp_work_forget(vm);
+    vmset_remove(vm);
+}
+
 static void run_command(const struct dp_command *cmd)
 {
     counters.commands++;
@@ -91,13 +109,14 @@ static void run_command(const struct dp_command *cmd)
     }
     switch (cmd->type) {
     case DP_CMD_DETACH:
-        if (!dp_emit_detached(cmd->vm)) {
-            rt_panic("no room for an event"); // run_commands() has looked
-        }
-        vmset_remove(cmd->vm);
+        cmd->vm->detaching = true;
+        try_detach(cmd->vm);
         return;
     case DP_CMD_CONSOLE:
         vm_console_changed(cmd->vm);
+        break;
+    case DP_CMD_ENTROPY:
+        vm_entropy_filled(cmd->vm);
         break;
     case DP_CMD_POWER_BUTTON:
         vm_power_button(cmd->vm);
@@ -154,6 +173,55 @@ static void doorbell(void)
     }
 }
 
+// --- guests' doorbells and devices ---
+
+_Static_assert(DP_DOORBELL_VECTOR == RT_VECTOR_GUESTS && DP_DOORBELL_VP == RT_VP_DATA,
+               "where doorbells ring");
+
+static void doorbell_interrupt(void *arg)
+{
+    (void)arg;
+    doorbell_rang = true;
+}
+
+// Taking one may find another: the interrupt comes only with the first of a guest's.
+static void take_doorbells(void)
+{
+    struct hv_x_doorbells_out out;
+
+    for (unsigned n = 0; n < DOORBELLS_A_TURN; n++) {
+        struct dp_vm *vm;
+
+        if (hvif_take_doorbells(&out) != HV_STATUS_SUCCESS || out.cookie == 0) {
+            doorbell_rang = false;
+            return;
+        }
+        vm = (struct dp_vm *)(uintptr_t)out.cookie;
+        if (vmset_has(vm)) { // detached meanwhile: nobody is there to hear it
+            counters.doorbells++;
+            vm_doorbells(vm, out.rung);
+        }
+    }
+}
+
+// One guest a turn, so that intercepts of others come in between.
+static void run_work(void)
+{
+    struct dp_vm *vm = dp_work_take();
+
+    if (vm == NULL) {
+        return;
+    }
+    if (vm_work(vm)) {
+        dp_work(vm);
+    }
+    if (vm->detaching) {
+        try_detach(vm);
+    } else {
+        arm(vm_next_deadline(vm));
+    }
+}
+
 static void serve_nic(void)
 {
     uint32_t before = nic->rings->rx.head;
@@ -190,8 +258,8 @@ static void serve_intercept(uint64_t cookie, struct completion *done)
 
 static uint64_t wait_for_intercept(const struct completion *done, uint32_t seen)
 {
-    bool idle = (nic == NULL || !nic->pending) && !disks_pending() && !timer_fired &&
-                wake_prepare(&wake_data, seen);
+    bool idle = (nic == NULL || !nic->pending) && !disks_pending() && !timer_fired && !doorbell_rang &&
+                !dp_work_waiting() && wake_prepare(&wake_data, seen);
     uint32_t flags = done->flags | (idle ? (uint32_t)HV_XWAIT_BLOCK : 0);
     uint64_t cookie;
     hv_status_t status = hvif_intercept_wait(done->partition, done->vp, flags, &cookie);
@@ -244,6 +312,12 @@ void dataplane_run(void)
         if (disks_pending()) {
             serve_disks();
         }
+        if (doorbell_rang) {
+            take_doorbells();
+        }
+        if (dp_work_waiting()) {
+            run_work();
+        }
         counters.turns++;
         cookie = wait_for_intercept(&done, seen);
         done.partition = 0;
@@ -259,6 +333,7 @@ void dataplane_init(void)
 {
     dp_rings_init();
     rt_vector_set(RT_VECTOR_TIMER, timer_interrupt, NULL);
+    rt_vector_set(RT_VECTOR_GUESTS, doorbell_interrupt, NULL);
 }
 
 void dataplane_set_nic(struct nic *n)

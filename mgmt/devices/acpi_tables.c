@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // ACPI tables of a guest, written to guest memory (control plane).
 //
-// Sources: ACPI 6.4 "ACPI Software Programming Model"; the AML comes from dsdt.asl (tools/gen_aml.py).
+// Sources: ACPI 6.4 "ACPI Software Programming Model", PCI Firmware 3.3 section 4.1.2 "MCFG"; the AML comes from
+// dsdt.asl and pci.asl (tools/gen_aml.py).
 
 #include "mgmt/devices/acpi_tables.h"
 
 #include <gen/dsdt_aml.h>
+#include <gen/pci_aml.h>
 
 #define PACKED __attribute__((packed))
 
@@ -106,6 +108,16 @@ struct madt_nmi { // type 4: LINT1 of all processors
     uint8_t lint;
 } PACKED;
 
+struct mcfg { // with its one allocation
+    struct header header;
+    uint64_t reserved1;
+    uint64_t base;
+    uint16_t segment;
+    uint8_t first_bus, last_bus;
+    uint32_t reserved2;
+} PACKED;
+_Static_assert(sizeof(struct mcfg) == 60, "PCI Firmware 3.3 table 4-2");
+
 // Where the tables go and how far we are.
 struct writer {
     uint8_t *base; // of MACHINE_ACPI_BASE
@@ -116,8 +128,9 @@ struct writer {
 #define MAX_MADT                                                                                             \
     (sizeof(struct madt) + MACHINE_MAX_VPS * sizeof(struct madt_lapic) + sizeof(struct madt_ioapic) +        \
      sizeof(struct madt_nmi))
-_Static_assert(sizeof(struct rsdp) + sizeof(struct header) + 16 + sizeof(struct fadt) + MAX_MADT +
-                       sizeof(dsdt_aml) + 5 * 64 <
+#define MAX_XSDT_ENTRIES 4
+_Static_assert(sizeof(struct rsdp) + sizeof(struct header) + 8 * MAX_XSDT_ENTRIES + sizeof(struct fadt) +
+                       MAX_MADT + sizeof(dsdt_aml) + sizeof(struct mcfg) + sizeof(pci_aml) + 7 * 64 <
                    MACHINE_ACPI_END - MACHINE_ACPI_BASE,
                "tables fit");
 
@@ -229,14 +242,31 @@ static struct header *write_madt(struct writer *w, const struct machine_config *
     return &madt->header;
 }
 
-static uint64_t write_xsdt(struct writer *w, const struct header *fadt, const struct header *madt)
+static struct header *write_mcfg(struct writer *w)
 {
-    const struct header *tables[] = {fadt, madt};
-    uint32_t length = sizeof(struct header) + sizeof(uint64_t) * ARRAY_LEN(tables);
+    struct mcfg *mcfg = reserve(w, sizeof(*mcfg));
+
+    fill_header(&mcfg->header, "MCFG", 1, sizeof(*mcfg));
+    mcfg->base = MACHINE_ECAM_BASE; // bus 0 alone
+    seal(&mcfg->header);
+    return &mcfg->header;
+}
+
+static struct header *write_pci_ssdt(struct writer *w)
+{
+    void *ssdt = reserve(w, sizeof(pci_aml));
+
+    __builtin_memcpy(ssdt, pci_aml, sizeof(pci_aml));
+    return ssdt;
+}
+
+static uint64_t write_xsdt(struct writer *w, struct header *const *tables, uint32_t count)
+{
+    uint32_t length = (uint32_t)(sizeof(struct header) + sizeof(uint64_t) * count);
     struct header *xsdt = reserve(w, length);
 
     fill_header(xsdt, "XSDT", 1, length);
-    for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+    for (uint32_t i = 0; i < count; i++) {
         uint64_t gpa = gpa_of(w, tables[i]);
 
         // Entries are only 4-byte aligned behind the 36-byte header.
@@ -260,16 +290,22 @@ static void fill_rsdp(struct rsdp *rsdp, uint64_t xsdt)
 bool acpi_tables_write(const struct guest_mem *mem, const struct machine_config *config)
 {
     struct writer w = {.base = guest_mem_at(mem, GPA(MACHINE_ACPI_BASE), ACPI_SPACE)};
-    struct header *dsdt, *fadt, *madt;
+    struct header *tables[MAX_XSDT_ENTRIES];
+    struct header *dsdt;
     struct rsdp *rsdp;
+    uint32_t count = 0;
 
     if (w.base == NULL || config->vp_count == 0 || config->vp_count > MACHINE_MAX_VPS) {
         return false;
     }
     rsdp = reserve(&w, sizeof(*rsdp));
     dsdt = write_dsdt(&w, config);
-    fadt = write_fadt(&w, gpa_of(&w, dsdt));
-    madt = write_madt(&w, config);
-    fill_rsdp(rsdp, write_xsdt(&w, fadt, madt));
+    tables[count++] = write_fadt(&w, gpa_of(&w, dsdt));
+    tables[count++] = write_madt(&w, config);
+    if (machine_has_pci(config)) {
+        tables[count++] = write_mcfg(&w);
+        tables[count++] = write_pci_ssdt(&w);
+    }
+    fill_rsdp(rsdp, write_xsdt(&w, tables, count));
     return true;
 }

@@ -2,8 +2,8 @@
 // ACPI tables of a guest, written to guest memory (control plane).
 //
 // They describe exactly the machine of machine.h: a hardware-reduced ACPI platform (no PIT, no 8259, no
-// 8042, no VGA, no PCI), its processors, one I/O APIC, the serial ports that exist, the clock, and a power
-// button behind a generic event device. RSDP, XSDT, FADT, MADT, DSDT lie between MACHINE_ACPI_BASE and
+// 8042, no VGA), its processors, one I/O APIC, the serial ports that exist, the clock, a power button behind a
+// generic event device, and PCI if there are PCI devices. RSDP, XSDT, FADT, MADT, MCFG, DSDT, SSDT lie between MACHINE_ACPI_BASE and
 // MACHINE_ACPI_END, the RSDP first, where the BIOS scan of ACPI 6.4 "Finding the RSDP on IA-PC Systems"
 // finds it too.
 #ifndef MGMT_DEVICES_ACPI_TABLES_H

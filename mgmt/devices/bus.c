@@ -46,11 +46,20 @@ static const struct port_range *find_port(const struct bus *bus, uint16_t port)
     return NULL;
 }
 
-static __attribute__((noinline)) uint32_t read_bytes(const struct port_range *r, uint32_t offset,
+// Does the range take the whole access as it is?
+static bool takes_wide(const struct port_range *r, uint32_t offset, uint8_t size)
+{
+    return r->ops->read_wide != NULL && offset + size <= r->count;
+}
+
+static __attribute__((noinline)) uint32_t read_wider(const struct port_range *r, uint32_t offset,
                                                      uint8_t size)
 {
     uint32_t value = 0;
 
+    if (takes_wide(r, offset, size)) {
+        return r->ops->read_wide(r->dev, (uint16_t)offset, size);
+    }
     for (uint8_t i = 0; i < size; i++) {
         uint8_t byte = offset + i < r->count ? r->ops->read(r->dev, (uint16_t)(offset + i)) : 0xff;
 
@@ -70,12 +79,16 @@ uint32_t bus_port_read(struct bus *bus, uint16_t port, uint8_t size)
     if (size == 1) {
         return r->ops->read(r->dev, (uint16_t)(port - r->first));
     }
-    return read_bytes(r, (uint32_t)port - r->first, size);
+    return read_wider(r, (uint32_t)port - r->first, size);
 }
 
-static __attribute__((noinline)) void write_bytes(const struct port_range *r, uint32_t offset, uint8_t size,
+static __attribute__((noinline)) void write_wider(const struct port_range *r, uint32_t offset, uint8_t size,
                                                   uint32_t value)
 {
+    if (takes_wide(r, offset, size)) {
+        r->ops->write_wide(r->dev, (uint16_t)offset, size, value);
+        return;
+    }
     for (uint8_t i = 0; i < size; i++) {
         if (offset + i < r->count) {
             r->ops->write(r->dev, (uint16_t)(offset + i), (uint8_t)(value >> (i * 8)));
@@ -92,7 +105,7 @@ void bus_port_write(struct bus *bus, uint16_t port, uint8_t size, uint32_t value
     } else if (size == 1) {
         r->ops->write(r->dev, (uint16_t)(port - r->first), (uint8_t)value);
     } else {
-        write_bytes(r, (uint32_t)port - r->first, size, value);
+        write_wider(r, (uint32_t)port - r->first, size, value);
     }
 }
 

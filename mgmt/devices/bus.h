@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Port and MMIO ranges of one guest and who answers them.
 //
-// Ports: every port device here has byte registers, so a wider access is served byte by byte, as an ISA
-// bus does. An access belongs to the range that holds its first port; bytes beyond that range float. (A
-// 32-bit write to the absent PCI address port 0xCF8 therefore never touches the reset register in 0xCF9.)
+// Ports: a device with byte registers is served byte by byte, as an ISA bus does; one with wide registers (PCI
+// configuration) gets accesses that lie within its range as they are. An access belongs to the range that holds its first port; bytes beyond that range float. (A
+// 32-bit write to the PCI address port 0xCF8 therefore never touches the reset register in 0xCF9.)
 // What nobody claims reads as all ones and ignores writes; both are counted.
 #ifndef MGMT_DEVICES_BUS_H
 #define MGMT_DEVICES_BUS_H
@@ -16,6 +16,9 @@
 struct port_ops {
     uint8_t (*read)(void *dev, uint16_t offset);
     void (*write)(void *dev, uint16_t offset, uint8_t value);
+    // Both or none: registers wider than a byte. size is 1, 2 or 4.
+    uint32_t (*read_wide)(void *dev, uint16_t offset, uint8_t size);
+    void (*write_wide)(void *dev, uint16_t offset, uint8_t size, uint32_t value);
 };
 
 struct mmio_ops { // size is 1, 2, 4 or 8; offset + size never passes the end of the range

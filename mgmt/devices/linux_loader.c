@@ -172,6 +172,9 @@ static void fill_zero_page(const struct linux_load *load, const struct bzimage *
     add_e820(params, 0, LOW_RAM_END, E820_RAM);
     add_e820(params, MACHINE_ACPI_BASE, MACHINE_ACPI_END - MACHINE_ACPI_BASE, E820_ACPI);
     add_e820(params, HIGH_START, mem->low - HIGH_START, E820_RAM);
+    // Linux trusts an ECAM range before it has read the DSDT only if this map reserves it.
+    add_e820(params, MACHINE_ECAM_BASE, machine_has_pci(&load->boot->machine) ? MACHINE_ECAM_SIZE : 0,
+             E820_RESERVED);
     add_e820(params, MACHINE_RAM_HIGH_BASE, mem->high, E820_RAM);
 }
 

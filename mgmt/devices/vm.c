@@ -6,9 +6,14 @@
 #include "mgmt/devices/intercept.h"
 #include "mgmt/devices/vm_priv.h"
 
-size_t vm_devices_size(void)
+_Static_assert(MACHINE_MAX_DISKS == DP_MAX_DISKS && MACHINE_MAX_NICS == DP_MAX_NICS &&
+                   MACHINE_COM_PORTS == DP_COM_PORTS,
+               "two names of one number");
+
+size_t vm_devices_size(const struct machine_config *config)
 {
-    return sizeof(struct vm_devices);
+    return ALIGN_UP(sizeof(struct vm_devices), (size_t)64) + config->disks * sizeof(struct vblk) +
+           config->nics * sizeof(struct vnet);
 }
 
 static void init_uarts(struct dp_vm *vm)
@@ -30,6 +35,57 @@ static void init_uarts(struct dp_vm *vm)
     }
 }
 
+static void add_virtio(struct vm_devices *dev, struct virtio *v)
+{
+    dev->virtio[dev->virtio_count++] = v;
+}
+
+static void init_pci_devices(struct dp_vm *vm)
+{
+    struct vm_devices *dev = vm->devices;
+
+    dev->disk = (struct vblk *)((uint8_t *)dev + ALIGN_UP(sizeof(*dev), (size_t)64));
+    for (uint8_t i = 0; i < vm->disk_count; i++) {
+        vblk_init(&dev->disk[i], vm, &dev->pci, &dev->mem, (uint8_t)(MACHINE_SLOT_DISK + i),
+                  vm->disk[i].device);
+        add_virtio(dev, &dev->disk[i].virtio);
+    }
+    dev->nic = (struct vnet *)(dev->disk + vm->disk_count);
+    for (uint8_t i = 0; i < vm->nic_count; i++) {
+        vnet_init(&dev->nic[i], vm, &dev->pci, &dev->mem, (uint8_t)(MACHINE_SLOT_NIC + i), &vm->nic[i]);
+        add_virtio(dev, &dev->nic[i].virtio);
+    }
+    if (vm->com[DP_CONSOLE_VIRTIO].present) {
+        vcon_init(&dev->console, vm, &dev->pci, &dev->mem, &vm->com[DP_CONSOLE_VIRTIO]);
+        add_virtio(dev, &dev->console.virtio);
+    }
+    vrng_init(&dev->rng, vm, &dev->pci, &dev->mem);
+    add_virtio(dev, &dev->rng.virtio);
+}
+
+static void init_pci(struct dp_vm *vm)
+{
+    struct vm_devices *dev = vm->devices;
+
+    vpci_bus_init(&dev->pci, &dev->ioapic, vm->partition);
+    init_pci_devices(vm);
+    // Behind the reset port, which lies among these and wins.
+    bus_add_ports(&dev->bus, MACHINE_PCI_PORT, MACHINE_PCI_PORTS, &vpci_port_ops, &dev->pci);
+    bus_add_mmio(&dev->bus, MACHINE_PCI_WINDOW_BASE, MACHINE_PCI_WINDOW_SIZE, &vpci_window_ops, &dev->pci);
+    bus_add_mmio(&dev->bus, MACHINE_ECAM_BASE, MACHINE_ECAM_SIZE, &vpci_ecam_ops, &dev->pci);
+}
+
+static bool has_pci(const struct dp_vm *vm)
+{
+    const struct machine_config config = {
+        .virtio_console = vm->com[DP_CONSOLE_VIRTIO].present,
+        .nics = vm->nic_count,
+        .disks = vm->disk_count,
+    };
+
+    return machine_has_pci(&config);
+}
+
 void vm_devices_init(struct dp_vm *vm)
 {
     struct vm_devices *dev = vm->devices;
@@ -44,6 +100,9 @@ void vm_devices_init(struct dp_vm *vm)
     bus_add_ports(&dev->bus, MACHINE_PM_PORT, MACHINE_PM_PORTS, &power_pm_ops, &dev->power);
     bus_add_ports(&dev->bus, MACHINE_RESET_PORT, 1, &power_reset_ops, &dev->power);
     bus_add_mmio(&dev->bus, MACHINE_IOAPIC_BASE, MACHINE_IOAPIC_SIZE, &ioapic_ops, &dev->ioapic);
+    if (has_pci(vm)) {
+        init_pci(vm);
+    }
 }
 
 // A VP that asked for power-off or reset does not run on; others may until the control plane stops them.
@@ -182,6 +241,65 @@ void vm_console_changed(struct dp_vm *vm)
             uart16550_console_changed(&vm->devices->uart[i]);
         }
     }
+    if (vm->com[DP_CONSOLE_VIRTIO].present) {
+        vcon_console_changed(&vm->devices->console);
+    }
+}
+
+void vm_entropy_filled(struct dp_vm *vm)
+{
+    if (has_pci(vm)) {
+        vrng_refilled(&vm->devices->rng);
+    }
+}
+
+void vm_doorbells(struct dp_vm *vm, uint64_t mask)
+{
+    for (uint32_t i = 0; i < vm->devices->virtio_count; i++) {
+        virtio_rung(vm->devices->virtio[i], mask);
+    }
+}
+
+// Disks that belong to this guest alone; all others are served by the loop.
+static bool serve_disks(struct dp_vm *vm)
+{
+    bool more = false;
+
+    for (uint8_t i = 0; i < vm->disk_count; i++) {
+        if (vm->disk[i].served && vm->disk[i].device->pending) {
+            more |= block_service(vm->disk[i].device);
+        }
+    }
+    return more;
+}
+
+const struct switch_port_user *vm_nic_user(struct dp_vm *vm, uint8_t nic, void **user)
+{
+    *user = &vm->devices->nic[nic];
+    return &vm->devices->nic[nic].user;
+}
+
+bool vm_work(struct dp_vm *vm)
+{
+    struct vm_devices *dev = vm->devices;
+    bool more = false;
+
+    for (uint32_t i = 0; i < dev->virtio_count && !dev->quiesced; i++) {
+        more |= dev->virtio[i]->marked != 0 && virtio_work(dev->virtio[i]);
+    }
+    return serve_disks(vm) || more;
+}
+
+bool vm_quiesce(struct dp_vm *vm)
+{
+    uint32_t in_flight = 0;
+
+    vm->devices->quiesced = true;
+    for (uint8_t i = 0; i < vm->disk_count; i++) {
+        vm->devices->disk[i].virtio.queue[0].enabled = false; // requests in parts end with the present one
+        in_flight += vm->devices->disk[i].in_flight;
+    }
+    return in_flight == 0;
 }
 
 void vm_power_button(struct dp_vm *vm)
@@ -199,6 +317,7 @@ uint64_t vm_next_deadline(const struct dp_vm *vm)
     const struct vm_devices *dev = vm->devices;
     uint64_t deadline = VM_NO_DEADLINE;
 
+    deadline = earlier(deadline, vrng_deadline(&vm->devices->rng));
     for (uint32_t i = 0; i < MACHINE_COM_PORTS; i++) {
         deadline = earlier(deadline, uart16550_deadline(&dev->uart[i])); // none where there is no port
     }
@@ -207,6 +326,7 @@ uint64_t vm_next_deadline(const struct dp_vm *vm)
 
 void vm_run_timers(struct dp_vm *vm, uint64_t now_ns)
 {
+    vrng_run(&vm->devices->rng, now_ns);
     if (rtc_deadline(&vm->devices->rtc) != 0) {
         rtc_run(&vm->devices->rtc);
     }

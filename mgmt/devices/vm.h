@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The device models of one guest and the handling of its intercepts.
 //
-// Life cycle: the control plane allocates vm_devices_size() bytes (aligned to 64), points
+// Life cycle: the control plane allocates vm_devices_size() bytes (aligned to 64, zeroed), points
 // dp_vm.devices at them, fills the rest of dp_vm and calls vm_devices_init(); then DP_CMD_ATTACH hands
 // everything to the data plane, which alone calls the functions below until DP_EV_DETACHED. None of
 // them blocks or allocates. Starting the guest again after a reset is: detach, init, attach.
@@ -14,9 +14,10 @@
 
 #define VM_NO_DEADLINE UINT64_MAX
 
-size_t vm_devices_size(void);
+size_t vm_devices_size(const struct machine_config *config);
 
-// Puts all devices into their reset state. COM port n exists when vm->com[n].present.
+// Puts all devices into their reset state. COM port n exists when vm->com[n].present, disk n when it is below
+// vm->disk_count; the counts are those that vm_devices_size() was given.
 void vm_devices_init(struct dp_vm *vm);
 
 // Serves the intercept in vm->vp[vp].msg and updates vm->vp[vp].regs. On true the caller
@@ -27,6 +28,24 @@ MUST_CHECK bool vm_handle_intercept(struct dp_vm *vm, uint32_t vp, uint32_t *wai
 
 // DP_CMD_CONSOLE: bytes were put into com[].rx, or room was made in com[].tx.
 void vm_console_changed(struct dp_vm *vm);
+
+// DP_CMD_ENTROPY: bytes were put into vm->entropy.
+void vm_entropy_filled(struct dp_vm *vm);
+
+// Doorbells of the guest were rung: `mask` of HvCallXTakeDoorbells.
+void vm_doorbells(struct dp_vm *vm, uint64_t mask);
+
+// Serves what devices have to do besides answering accesses, a bounded amount of it. True: there is more. Wanted
+// when dp_work() was called.
+MUST_CHECK bool vm_work(struct dp_vm *vm);
+
+// What the virtual switch calls for a NIC of the guest, and with what as its first argument. Valid until the next
+// vm_devices_init(). The port itself goes into vm->nic[nic].port.
+struct switch_port_user;
+const struct switch_port_user *vm_nic_user(struct dp_vm *vm, uint8_t nic, void **user);
+
+// Takes nothing more from the guest. True when no disk has any of its memory; until then vm_work() is wanted.
+MUST_CHECK bool vm_quiesce(struct dp_vm *vm);
 
 // DP_CMD_POWER_BUTTON: raises the ACPI power button event.
 void vm_power_button(struct dp_vm *vm);

@@ -9,7 +9,12 @@
 #include "mgmt/devices/power.h"
 #include "mgmt/devices/rtc.h"
 #include "mgmt/devices/uart16550.h"
+#include "mgmt/devices/vblk.h"
+#include "mgmt/devices/vcon.h"
 #include "mgmt/devices/vm.h"
+#include "mgmt/devices/vnet.h"
+#include "mgmt/devices/vpci.h"
+#include "mgmt/devices/vrng.h"
 
 #define PLAIN_CACHE_SIZE 16 // power of two
 #define INSN_CACHE_SIZE 8
@@ -22,6 +27,15 @@ struct vm_devices {
     struct rtc rtc;
     struct power power;
     bool reported; // power request was emitted
+    // PCI and what is on it; all of it absent from a guest without PCI devices.
+    struct vpci_bus pci;
+    struct virtio *virtio[MACHINE_PCI_SLOTS]; // the first virtio_count are there
+    uint32_t virtio_count;
+    bool quiesced; // devices take nothing from the guest any more
+    struct vrng rng;
+    struct vcon console; // when vm->com[DP_CONSOLE_VIRTIO].present
+    struct vblk *disk;   // vm->disk_count of them, behind this structure
+    struct vnet *nic;    // vm->nic_count of them, behind the disks
     struct vm_counters counters;
     struct plain_cache { // by RIP: what the small decoder made of an instruction (mmio_intercept.c)
         uint64_t bytes[2];

@@ -137,18 +137,22 @@ static const struct ws_handler handler = {
 // System and port that a request names; NULL and answered if there is no such port.
 static struct console *console_of(struct http_request *r, struct system **system, uint64_t *from)
 {
+    static const char *const entries[DP_CONSOLES] = {
+        "$.VirtualMachine.Devices.ComPorts.0",
+        "$.VirtualMachine.Devices.ComPorts.1",
+        [DP_CONSOLE_VIRTIO] = "$.VirtualMachine.Devices.VirtioSerial.Ports.0",
+    };
     char message[224];
     uint64_t port;
 
     *system = api_system(r);
-    if (*system == NULL || !api_query_uint(r, "port", 0, DP_COM_PORTS - 1, &port) ||
+    if (*system == NULL || !api_query_uint(r, "port", 0, DP_CONSOLES - 1, &port) ||
         !api_query_uint(r, "from", 0, UINT64_MAX >> 1, from)) {
         return NULL;
     }
     if (!(*system)->com[port].present) {
-        snprintf(message, sizeof message,
-                 "the document of system '%.120s' has no $.VirtualMachine.Devices.ComPorts.%u", (*system)->id,
-                 (unsigned)port);
+        snprintf(message, sizeof message, "the document of system '%.120s' has no %s", (*system)->id,
+                 entries[port]);
         api_fail(r, HR_E_NOT_FOUND, message);
         return NULL;
     }

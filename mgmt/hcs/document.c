@@ -87,6 +87,83 @@ static void check_ports(const cJSON *ports, struct schema_problems *problems)
     }
 }
 
+// One port, which is the guest's hvc0 and the node's console port 2.
+static void check_virtio_ports(const cJSON *ports, struct schema_problems *problems)
+{
+    for (const cJSON *port = ports != NULL ? ports->child : NULL; port != NULL; port = port->next) {
+        if (strcmp(port->string, "0") != 0) {
+            schema_problem_add(problems, HR_E_INVALIDARG, "$.VirtualMachine.Devices.VirtioSerial.Ports", NULL,
+                               "only the key \"0\"", "remove the other keys");
+        }
+    }
+}
+
+static void disk_problem(struct schema_problems *problems, hresult_t hr, const char *controller,
+                         const char *lun, const cJSON *value, const char *expected, const char *remedy)
+{
+    char path[PROBLEM_PATH_MAX];
+
+    snprintf(path, sizeof path, "$.VirtualMachine.Devices.Scsi[\"%.40s\"].Attachments[\"%.20s\"]", controller,
+             lun);
+    schema_problem_add(problems, hr, path, value, expected, remedy);
+}
+
+// Keys of attachments are logical unit numbers.
+static bool is_lun(const char *key)
+{
+    size_t n = strlen(key);
+
+    return n >= 1 && n <= 2 && strspn(key, "0123456789") == n && (n == 1 || key[0] != '0') &&
+           (n == 1 || key[0] < '6' || (key[0] == '6' && key[1] < '4'));
+}
+
+static void check_attachment(const char *controller, const cJSON *attachment,
+                             struct schema_problems *problems)
+{
+    const cJSON *type = AT(attachment, "Type"), *path = AT(attachment, "Path");
+
+    if (!is_lun(attachment->string)) {
+        disk_problem(problems, HR_E_INVALIDARG, controller, attachment->string, NULL,
+                     "a logical unit number from \"0\" to \"63\" as key", "rename the key");
+    }
+    if (strcmp(type->valuestring, "PassThru") == 0) {
+        disk_problem(problems, HR_E_NOTIMPL, controller, attachment->string, type, "VirtualDisk or Iso",
+                     "physical disks cannot be given to systems on this node yet");
+    }
+    if (path->valuestring[0] == '\0') {
+        disk_problem(problems, HR_E_INVALIDARG, controller, attachment->string, path, "the name of an image",
+                     "upload the disk's image and write its name");
+    }
+}
+
+static void check_disks(const cJSON *scsi, struct schema_problems *problems)
+{
+    unsigned count = 0;
+
+    for (const cJSON *c = scsi != NULL ? scsi->child : NULL; c != NULL; c = c->next) {
+        const cJSON *attachments = AT(c, "Attachments");
+
+        for (const cJSON *a = attachments != NULL ? attachments->child : NULL; a != NULL; a = a->next) {
+            check_attachment(c->string, a, problems);
+            count++;
+        }
+    }
+    if (count > DP_MAX_DISKS) {
+        schema_problem_add(problems, HR_E_INVALIDARG, "$.VirtualMachine.Devices.Scsi", NULL,
+                           "at most 8 attachments in all", "remove some");
+    }
+}
+
+// The device model is there; what would carry its frames is not.
+static void check_adapters(const cJSON *adapters, struct schema_problems *problems)
+{
+    if (adapters != NULL && adapters->child != NULL) {
+        schema_problem_add(problems, HR_E_NOTIMPL, "$.VirtualMachine.Devices.NetworkAdapters", NULL,
+                           "no network adapters",
+                           "this node has no virtual switch yet, so no frame could pass: remove them");
+    }
+}
+
 static void check_processor(const cJSON *processor, struct schema_problems *problems)
 {
     const cJSON *reservation = AT(processor, "Reservation");
@@ -146,13 +223,29 @@ static void fill(const cJSON *root, struct system_config *cfg)
         .weight = (uint32_t)number_or(AT(processor, "Weight"), DEFAULT_WEIGHT),
         .cap = MAX(scaled(number_or(AT(processor, "Limit"), LIMIT_FULL)), 1u),
         .reserve = scaled(number_or(AT(processor, "Reservation"), 0)),
-        .com = {AT(ports, "0") != NULL, AT(ports, "1") != NULL},
+        .com = {AT(ports, "0") != NULL, AT(ports, "1") != NULL,
+                AT(vm, "Devices", "VirtioSerial", "Ports", "0") != NULL},
         .kernel = string_or(AT(linux_direct, "KernelFilePath"), ""),
         .initrd = initrd[0] != '\0' ? initrd : NULL,
         .cmdline = string_or(AT(linux_direct, "KernelCmdLine"), ""),
         .stop_on_reset = is_true(AT(vm, "StopOnReset")),
         .terminate_on_last_close = is_true(AT(root, "ShouldTerminateOnLastHandleClosed")),
     };
+}
+
+// In the order of the document: the first attachment becomes the first disk.
+static void fill_disks(const cJSON *scsi, struct system_config *cfg)
+{
+    for (const cJSON *c = scsi != NULL ? scsi->child : NULL; c != NULL; c = c->next) {
+        const cJSON *attachments = AT(c, "Attachments");
+
+        for (const cJSON *a = attachments != NULL ? attachments->child : NULL; a != NULL; a = a->next) {
+            cfg->disk[cfg->disk_count++] = (struct disk_source){
+                .path = AT(a, "Path")->valuestring,
+                .read_only = is_true(AT(a, "ReadOnly")) || strcmp(AT(a, "Type")->valuestring, "Iso") == 0,
+            };
+        }
+    }
 }
 
 bool document_decode_system(const cJSON *root, struct system_config *cfg, struct schema_problems *problems)
@@ -164,10 +257,14 @@ bool document_decode_system(const cJSON *root, struct system_config *cfg, struct
     check_memory(AT(root, "VirtualMachine", "ComputeTopology", "Memory", "SizeInMB"), problems);
     check_processor(AT(root, "VirtualMachine", "ComputeTopology", "Processor"), problems);
     check_ports(AT(root, "VirtualMachine", "Devices", "ComPorts"), problems);
+    check_virtio_ports(AT(root, "VirtualMachine", "Devices", "VirtioSerial", "Ports"), problems);
+    check_disks(AT(root, "VirtualMachine", "Devices", "Scsi"), problems);
+    check_adapters(AT(root, "VirtualMachine", "Devices", "NetworkAdapters"), problems);
     if (problems->count > 0) {
         return false;
     }
     fill(root, cfg);
+    fill_disks(AT(root, "VirtualMachine", "Devices", "Scsi"), cfg);
     return true;
 }
 

@@ -52,6 +52,12 @@ MUST_CHECK hv_status_t hvif_unmap_state_page(uint64_t partition, uint32_t vp, en
 // *cookie is 0 when there is none. Data plane only.
 MUST_CHECK hv_status_t hvif_intercept_wait(uint64_t partition, uint32_t vp, uint32_t flags, uint64_t *cookie);
 
+// Makes `gpa` (0: none) doorbell number `index` of a child; see HvCallXSetDoorbell in abi.h. The first call for a
+// partition needs a page of its pool.
+MUST_CHECK hv_status_t hvif_set_doorbell(const struct hv_x_doorbell_in *in);
+// The next partition whose doorbells were rung. Data plane only.
+MUST_CHECK hv_status_t hvif_take_doorbells(struct hv_x_doorbells_out *out);
+
 MUST_CHECK hv_status_t hvif_map_interrupt(const struct hv_x_map_interrupt_in *in,
                                           struct hv_x_map_interrupt_out *out);
 // Writes all of it, and waits for the wire: for last words and the first. Fails if the wire does not move.

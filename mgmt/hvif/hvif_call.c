@@ -369,6 +369,20 @@ hv_status_t hvif_intercept_wait(uint64_t partition, uint32_t vp, uint32_t flags,
     return call_fast(HVCALL_X_INTERCEPT_WAIT, cookie, vp | (uint64_t)flags << 32);
 }
 
+hv_status_t hvif_set_doorbell(const struct hv_x_doorbell_in *in)
+{
+    *(struct hv_x_doorbell_in *)in_page() = *in;
+    return call_simple(HVCALL_X_SET_DOORBELL);
+}
+
+hv_status_t hvif_take_doorbells(struct hv_x_doorbells_out *out)
+{
+    hv_status_t status = call_simple(HVCALL_X_TAKE_DOORBELLS);
+
+    *out = *(const struct hv_x_doorbells_out *)out_page();
+    return status;
+}
+
 // --- the node ---
 
 hv_status_t hvif_map_interrupt(const struct hv_x_map_interrupt_in *in, struct hv_x_map_interrupt_out *out)

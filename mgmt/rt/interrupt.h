@@ -14,6 +14,7 @@ enum rt_vector {
     RT_VECTOR_CONSOLE = 0xe0,
     RT_VECTOR_DOORBELL = 0xe1, // from the other plane
     RT_VECTOR_TIMER = 0xe2,
+    RT_VECTOR_GUESTS = 0xe3, // doorbells of guests' devices, data plane
     RT_VECTOR_SPURIOUS = 0xff,
 };
 

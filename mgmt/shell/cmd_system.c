@@ -239,11 +239,11 @@ void cmd_console(const struct call *c)
     struct system *s = find_system(c->argument[0]);
     uint64_t port;
 
-    if (s == NULL || !parse_number("port", option_or(c, OPTION_PORT, "0"), 0, DP_COM_PORTS - 1, &port)) {
+    if (s == NULL || !parse_number("port", option_or(c, OPTION_PORT, "0"), 0, DP_CONSOLES - 1, &port)) {
         return;
     }
     if (!s->com[port].present) {
-        say_problem("the system's document has no such ComPorts entry");
+        say_problem("the system's document has no such ComPorts or VirtioSerial entry");
         return;
     }
     shell_attach(s, (unsigned)port);

@@ -214,8 +214,9 @@ void dp_sim_hold_detach(bool hold)
 }
 
 // The simulated guest needs no device models.
-size_t vm_devices_size(void)
+size_t vm_devices_size(const struct machine_config *config)
 {
+    (void)config;
     return 256;
 }
 

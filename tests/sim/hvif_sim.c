@@ -41,7 +41,7 @@ struct sim_partition {
     struct sim_vp vp[HV_MAX_VPS_PER_PARTITION];
     struct mapping *maps;
     size_t map_count;
-    bool suspended;
+    bool suspended, has_doorbells;
     uint64_t weight, cap, reserve;
 };
 
@@ -671,6 +671,20 @@ hv_status_t hvif_intercept_wait(uint64_t partition, uint32_t vp, uint32_t flags,
     (void)vp;
     (void)flags;
     *cookie = 0;
+    return HV_STATUS_SUCCESS;
+}
+
+hv_status_t hvif_set_doorbell(const struct hv_x_doorbell_in *in)
+{
+    ENTER("x_set_doorbell");
+    FIND_ACTIVE(p, in->partition);
+    if (in->index >= 64 || in->cookie == 0 || in->vector < 0x20 || in->vector > 0xff) {
+        return HV_STATUS_INVALID_PARAMETER;
+    }
+    if (!p->has_doorbells && !pool_use(&p->pool, 1)) {
+        return HV_STATUS_INSUFFICIENT_MEMORY;
+    }
+    p->has_doorbells = true;
     return HV_STATUS_SUCCESS;
 }
 

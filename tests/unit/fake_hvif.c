@@ -31,6 +31,15 @@ hv_status_t hvif_assert_interrupt(uint64_t partition, const struct hv_assert_int
     return HV_STATUS_SUCCESS;
 }
 
+hv_status_t hvif_set_doorbell(const struct hv_x_doorbell_in *in)
+{
+    if (in->partition != 7 || in->index >= 64 || in->vector != DP_DOORBELL_VECTOR) {
+        abort();
+    }
+    fake.doorbell[in->index] = in->gpa;
+    return HV_STATUS_SUCCESS;
+}
+
 static int system_index(uint32_t name)
 {
     static const uint32_t names[] = {
@@ -82,6 +91,39 @@ void dp_emit(struct dp_vm *vm, enum dp_event_type type, uint32_t arg, uint32_t c
     fake.event_count++;
 }
 
+void dp_work(struct dp_vm *vm)
+{
+    vm->work_queued = true;
+    fake.work_count++;
+}
+
+void switch_send(struct switch_port *port, const struct switch_frame *frame)
+{
+    uint32_t at = 0;
+
+    fake.sent_to = port;
+    fake.sent = *frame;
+    for (uint32_t i = 0; i < frame->piece_count; i++) {
+        memcpy(fake.sent_bytes + at, frame->pieces[i].data, frame->pieces[i].length);
+        at += frame->pieces[i].length;
+    }
+    if (at != frame->length || frame->pieces[0].length < 14) {
+        abort();
+    }
+    fake.sent_count++;
+}
+
+void switch_flush(void)
+{
+    fake.flush_count++;
+}
+
+// Guests' memory lies at the same address for the root.
+void *plat_pool_va(gpa_t gpa)
+{
+    return (void *)(uintptr_t)gpa.v;
+}
+
 uint64_t plat_now_ns(void)
 {
     return fake.now_ns;
@@ -94,6 +136,42 @@ int64_t plat_unix_ms(void)
 
 // --- a guest ---
 
+static void make_devices(struct fake_guest *g)
+{
+    struct machine_config machine = {.disks = g->vm.disk_count, .nics = g->vm.nic_count};
+    size_t size = ALIGN_UP(vm_devices_size(&machine), (size_t)64);
+
+    free(g->vm.devices);
+    g->vm.devices = aligned_alloc(64, size);
+    memset(g->vm.devices, 0, size);
+    vm_devices_init(&g->vm);
+}
+
+void fake_guest_add_disk(struct fake_guest *g, struct block_device *device)
+{
+    g->vm.disk[g->vm.disk_count++] = (struct dp_disk){.device = device, .served = true};
+    make_devices(g);
+}
+
+void fake_guest_add_console(struct fake_guest *g)
+{
+    struct dp_console *c = &g->vm.com[DP_CONSOLE_VIRTIO];
+
+    spsc_init(&c->tx, g->console_tx, sizeof(g->console_tx), 1);
+    spsc_init(&c->rx, g->console_rx, sizeof(g->console_rx), 1);
+    c->present = true;
+    make_devices(g);
+}
+
+void fake_guest_add_nic(struct fake_guest *g, struct switch_port *port, const uint8_t mac[6])
+{
+    struct dp_nic *nic = &g->vm.nic[g->vm.nic_count++];
+
+    nic->port = port;
+    memcpy(nic->mac, mac, sizeof(nic->mac));
+    make_devices(g);
+}
+
 void fake_guest_init(struct fake_guest *g, uint32_t ring)
 {
     memset(g, 0, sizeof(*g));
@@ -104,13 +182,14 @@ void fake_guest_init(struct fake_guest *g, uint32_t ring)
     g->vm.ram_low = FAKE_RAM;
     g->vm.ram = aligned_alloc(4096, FAKE_RAM);
     memset(g->vm.ram, 0, FAKE_RAM);
+    g->vm.ram_gpa = (uint64_t)(uintptr_t)g->vm.ram;
+    spsc_init(&g->vm.entropy, g->entropy, sizeof(g->entropy), 1);
     for (int i = 0; i < DP_COM_PORTS; i++) {
         spsc_init(&g->vm.com[i].tx, g->tx[i], ring, 1);
         spsc_init(&g->vm.com[i].rx, g->rx[i], sizeof(g->rx[i]), 1);
         g->vm.com[i].present = true;
     }
-    g->vm.devices = aligned_alloc(64, ALIGN_UP(vm_devices_size(), (size_t)64));
-    vm_devices_init(&g->vm);
+    make_devices(g);
     fake_guest_long_mode(g);
 }
 

@@ -5,6 +5,7 @@
 
 #include "mgmt/devices/vm.h"
 #include "mgmt/hvif/hvif.h"
+#include "mgmt/vswitch/port.h"
 
 #define FAKE_MAX_INTERRUPTS 64
 #define FAKE_MAX_EVENTS 64
@@ -22,6 +23,13 @@ struct fake {
 
     struct dp_event events[FAKE_MAX_EVENTS];
     uint32_t event_count;
+    uint32_t work_count;   // calls of dp_work()
+    uint64_t doorbell[64]; // GPAs
+
+    struct switch_port *sent_to; // the last frame of switch_send(), and how many there were
+    struct switch_frame sent;    // its pieces are gone
+    uint8_t sent_bytes[70000];
+    uint32_t sent_count, flush_count;
 
     uint64_t now_ns;
     int64_t unix_ms;
@@ -34,10 +42,16 @@ struct fake_guest {
     struct hv_register_page regs;
     struct hv_message msg;
     uint8_t tx[2][4096], rx[2][64];
+    uint8_t entropy[64];
+    uint8_t console_tx[64], console_rx[64];
 };
 
 void fake_reset(void);
 void fake_guest_init(struct fake_guest *g, uint32_t ring);
+// Its device models start anew, with one disk more, that they serve themselves.
+void fake_guest_add_disk(struct fake_guest *g, struct block_device *device);
+void fake_guest_add_console(struct fake_guest *g); // with rings of 64 bytes
+void fake_guest_add_nic(struct fake_guest *g, struct switch_port *port, const uint8_t mac[6]);
 void fake_guest_free(struct fake_guest *g);
 
 // Flat 64-bit mode with 4-level paging: the first 2 MiB mapped to themselves, and virtual 0xfec00000 and

@@ -108,6 +108,29 @@ static void test_madt(void **state)
     }
 }
 
+// PCI is in the tables of a guest that has any, and in no other's.
+static void test_pci(void **state)
+{
+    uint64_t xsdt, mcfg;
+
+    (void)state;
+    write_tables(1, true, false);
+    xsdt = get(MACHINE_ACPI_BASE + 24, 8);
+    assert_int_equal(get(xsdt + 4, 4), 36 + 2 * 8);
+    assert_true(acpi_tables_write(&mem, &(struct machine_config){.vp_count = 1, .disks = 1}));
+    xsdt = get(MACHINE_ACPI_BASE + 24, 8);
+    assert_int_equal(get(xsdt + 4, 4), 36 + 4 * 8);
+    mcfg = xsdt_entry(2);
+    check_table(mcfg, "MCFG");
+    assert_int_equal(get(mcfg + 4, 4), 60);
+    assert_int_equal(get(mcfg + 44, 8), MACHINE_ECAM_BASE);
+    assert_int_equal(get(mcfg + 52, 4), 0); // segment 0, buses 0 to 0
+    check_table(xsdt_entry(3), "SSDT");
+    assert_true(machine_has_pci(&(struct machine_config){.nics = 1}));
+    assert_true(machine_has_pci(&(struct machine_config){.virtio_console = true}));
+    assert_false(machine_has_pci(&(struct machine_config){.com = {true, true}}));
+}
+
 static void test_out_of_range(void **state)
 {
     const struct guest_mem small = {.ram = ram, .low = 0xf0000};
@@ -175,6 +198,19 @@ static void test_iasl_reads_them(void **state)
     assert_non_null(strstr(text, expected));
     (void)snprintf(expected, sizeof(expected), "SystemIO, 0x%04X", MACHINE_GED_STATUS_PORT);
     assert_non_null(strstr(text, expected));
+    assert_true(acpi_tables_write(&mem, &(struct machine_config){.vp_count = 1, .disks = 1}));
+    text = disassemble(folder, "mcfg", xsdt_entry(2));
+    text = disassemble(folder, "ssdt", xsdt_entry(3));
+    (void)snprintf(expected, sizeof(expected), "0x%08X,         // Range Minimum",
+                   (uint32_t)MACHINE_PCI_WINDOW_BASE);
+    assert_non_null(strstr(text, expected));
+    (void)snprintf(expected, sizeof(expected), "0x%08X,         // Address Length",
+                   (uint32_t)MACHINE_ECAM_SIZE);
+    assert_non_null(strstr(text, expected));
+    for (uint32_t slot = 1; slot < MACHINE_PCI_SLOTS; slot++) {
+        (void)snprintf(expected, sizeof(expected), "0x%08XFFFF", slot);
+        assert_non_null(strstr(text, strchr(expected, 'x') + 5)); // 000nFFFF
+    }
     (void)snprintf(command, sizeof(command), "rm -r %s", folder);
     assert_int_equal(system(command), 0);
 }
@@ -194,6 +230,14 @@ static void test_documentation(void **state)
         {"| `0x%03llx` | pending events", MACHINE_GED_STATUS_PORT},
         {"| `0x%03llx` | reset", MACHINE_RESET_PORT},
         {"| `0x%08llx` | I/O APIC, 4 KiB |", MACHINE_IOAPIC_BASE},
+        {"| `0x%08llx`..`0xdfffffff` | PCI: BARs", MACHINE_PCI_WINDOW_BASE},
+        {"| `0x%08llx`..`0xe00fffff` | PCI: configuration space", MACHINE_ECAM_BASE},
+        {"| `0x%03llx`..`0xcff` | PCI configuration", MACHINE_PCI_PORT},
+        {"| %llu..19 | PCI INTA of slot n", MACHINE_PCI_GSI},
+        {"| %llu | entropy |", MACHINE_SLOT_RNG},
+        {"| %llu | console", MACHINE_SLOT_CONSOLE},
+        {"| %llu.. | network", MACHINE_SLOT_NIC},
+        {"| %llu.. | disks", MACHINE_SLOT_DISK},
         {"| `0x%08llx` | local APIC", MACHINE_LAPIC_BASE},
         {"| `0x%08llx`..`0x000fffff` | ACPI tables", MACHINE_ACPI_BASE},
         {"| `0x%08llx`..`0xffffffff` | devices", MACHINE_RAM_LOW_MAX},
@@ -222,11 +266,9 @@ static void test_documentation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_structure),
-        cmocka_unit_test(test_fadt),
-        cmocka_unit_test(test_madt),
-        cmocka_unit_test(test_out_of_range),
-        cmocka_unit_test(test_iasl_reads_them),
+        cmocka_unit_test(test_structure),     cmocka_unit_test(test_fadt),
+        cmocka_unit_test(test_madt),          cmocka_unit_test(test_pci),
+        cmocka_unit_test(test_out_of_range),  cmocka_unit_test(test_iasl_reads_them),
         cmocka_unit_test(test_documentation),
     };
 

@@ -1,4 +1,4 @@
-// srcs: mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c
+// srcs: mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c
 // libs: mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // Life cycle of systems on the simulated hypervisor: every state, every failing hypercall, every page back.
@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mgmt/block/ram_disk.h"
 #include "mgmt/core/deposit.h"
 #include "mgmt/core/event.h"
 #include "mgmt/core/system.h"
@@ -21,6 +22,7 @@
 #define MB (1ull << 20)
 
 static uint64_t pool_free_at_start;
+static bool with_devices; // config() has PCI devices as well
 
 static void put_image(const char *name, const char *content, size_t size)
 {
@@ -53,6 +55,7 @@ static int setup_group(void **state)
     put_image("kernel", "KERNEL", 3 * MB);
     put_image("initrd", "cpio", 4096);
     put_image("junk", "junk", 4096);
+    put_image("disk", "DISK", 2 * MB + 700);
     pool_free_at_start = pool_free();
     return 0;
 }
@@ -82,6 +85,7 @@ static int teardown(void **state)
     struct core_error error;
 
     (void)state;
+    with_devices = false;
     sim_hv_fail(0, 0, 0);
     sim_hv_fail_only(NULL);
     sim_hv_no_huge_pages(false);
@@ -105,7 +109,7 @@ static int teardown(void **state)
 
 static struct system_config config(void)
 {
-    return (struct system_config){
+    struct system_config cfg = {
         .owner = "test",
         .memory_bytes = 32 * MB,
         .vp_count = 2,
@@ -116,6 +120,15 @@ static struct system_config config(void)
         .initrd = "initrd",
         .cmdline = "console=ttyS0",
     };
+
+    if (with_devices) {
+        cfg.disk[0] = (struct disk_source){.path = "disk"};
+        cfg.disk[1] = (struct disk_source){.path = "disk", .read_only = true};
+        cfg.disk_count = 2;
+        cfg.nic_count = 1;
+        cfg.com[DP_CONSOLE_VIRTIO] = true;
+    }
+    return cfg;
 }
 
 static struct system *create(const char *id)
@@ -479,9 +492,11 @@ static void test_not_enough_memory_to_start(void **state)
 static void test_each_hypercall_fails_while_building(void **state)
 {
     uint64_t before, calls;
-    struct system *s = create("probe");
+    struct system *s;
 
     (void)state;
+    with_devices = true;
+    s = create("probe");
     before = sim_hv_calls();
     assert_int_equal(start(s), CORE_OK);
     calls = sim_hv_calls() - before;
@@ -717,6 +732,72 @@ static void test_images_in_use(void **state)
     image_upload_abort(up);
 }
 
+// A disk is a copy: what is written to it lives through a reset and is gone with the system; the image stays.
+static void test_disks(void **state)
+{
+    struct core_error error;
+    struct block_device *device;
+    struct system *s;
+    uint8_t *medium;
+    uint64_t free_bytes = pool_free();
+
+    (void)state;
+    with_devices = true;
+    s = create("disks");
+    assert_int_equal(image_delete("disk", &error), CORE_IN_USE);
+    assert_int_equal(start(s), CORE_OK);
+    assert_true(free_bytes - pool_free() >= 32 * MB + 2 * 4 * MB);
+    assert_int_equal(s->partition.vm->disk_count, 2);
+    assert_int_equal(s->partition.vm->nic_count, 1);
+    assert_int_equal(s->partition.vm->nic[0].mac[0] & 3, 2); // made, local, a station's
+    assert_true(s->partition.vm->disk[1].device->read_only);
+    device = s->partition.vm->disk[0].device;
+    assert_false(device->read_only);
+    assert_int_equal(device->sectors, (2 * MB + 700 + 511) / 512);
+    medium = ((struct ram_disk *)device)->medium;
+    assert_memory_equal(medium, "DISK", 5);
+    assert_int_equal(medium[device->sectors * 512 - 1], 0);
+    memcpy(medium, "mine", 5);
+    plat_host_settle();
+    type(s, "reset\n");
+    turn_until_idle(s);
+    assert_int_equal(s->resets, 1);
+    medium = ((struct ram_disk *)s->partition.vm->disk[0].device)->medium;
+    assert_memory_equal(medium, "mine", 5);
+    assert_int_equal(terminate(s), CORE_OK);
+    assert_nothing_left();
+    s = create("others");
+    assert_int_equal(start(s), CORE_OK);
+    assert_memory_equal(((struct ram_disk *)s->partition.vm->disk[0].device)->medium, "DISK", 5);
+    assert_int_equal(terminate(s), CORE_OK);
+}
+
+static void test_disk_refused(void **state)
+{
+    struct system_config cfg;
+    struct core_error error;
+    struct system *s;
+    uint64_t hog_chunks;
+    gpa_t hog;
+
+    (void)state;
+    with_devices = true;
+    cfg = config();
+    cfg.disk[1].path = "nothing";
+    assert_int_equal(system_create("refused", &cfg, &s, &error), CORE_NO_IMAGE);
+    assert_non_null(strstr(error.text, "nothing"));
+    cfg.disk_count = DP_MAX_DISKS + 1;
+    assert_int_equal(system_create("refused", &cfg, &s, &error), CORE_LIMIT);
+    s = create("large"); // memory for the guest, but not for its disks
+    hog_chunks = pool_free() / PAGE_SIZE_2M - 32 / 2 - 1;
+    assert_true(plat_pool_alloc(hog_chunks, &hog));
+    assert_int_equal(start(s), CORE_NO_MEMORY);
+    plat_pool_free(hog, hog_chunks);
+    assert_nothing_left();
+    assert_int_equal(start(s), CORE_OK);
+    assert_int_equal(terminate(s), CORE_OK);
+}
+
 static void test_reader_outlives_system(void **state)
 {
     struct core_error error;
@@ -759,6 +840,8 @@ int main(void)
         T(test_many_systems),
         T(test_stopped_systems_are_bounded),
         T(test_images_in_use),
+        T(test_disks),
+        T(test_disk_refused),
         T(test_reader_outlives_system),
     };
 

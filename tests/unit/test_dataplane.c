@@ -1,4 +1,4 @@
-// srcs: mgmt/dataplane/dp.c mgmt/dataplane/vmset.c mgmt/dataplane/frame_link.c mgmt/drivers/frames.c
+// srcs: mgmt/dataplane/dp.c mgmt/dataplane/work.c mgmt/dataplane/vmset.c mgmt/dataplane/frame_link.c mgmt/drivers/frames.c
 // SPDX-License-Identifier: Apache-2.0
 // What the planes share: the set of guests, commands and events with a full ring, frames as a link.
 #include "mgmt/dataplane/dataplane.h"
@@ -73,6 +73,36 @@ static void set_keeps_what_it_has(void **state)
     assert_false(vmset_has(NULL));
     setup(NULL);
     free(vms);
+}
+
+// --- work ---
+
+static void work_is_a_queue(void **state)
+{
+    struct dp_vm vms[3] = {0};
+
+    (void)state;
+    assert_false(dp_work_waiting());
+    assert_null(dp_work_take());
+    for (int round = 0; round < 2; round++) { // twice is once
+        for (int i = 0; i < 3; i++) {
+            dp_work(&vms[i]);
+        }
+    }
+    assert_ptr_equal(dp_work_take(), &vms[0]);
+    dp_work(&vms[0]); // wants another turn: behind the others
+    dp_work_forget(&vms[1]);
+    dp_work_forget(&vms[1]);
+    assert_ptr_equal(dp_work_take(), &vms[2]);
+    assert_ptr_equal(dp_work_take(), &vms[0]);
+    assert_false(dp_work_waiting());
+    dp_work(&vms[0]);
+    dp_work(&vms[1]);
+    dp_work_forget(&vms[1]); // the last
+    dp_work(&vms[2]);
+    assert_ptr_equal(dp_work_take(), &vms[0]);
+    assert_ptr_equal(dp_work_take(), &vms[2]);
+    assert_null(dp_work_take());
 }
 
 // --- events ---
@@ -257,10 +287,15 @@ static void receives_through_the_rings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(set_keeps_what_it_has),      TEST(events_arrive_in_order),
-        TEST(a_full_ring_loses_nothing),  TEST(nothing_follows_detached),
-        TEST(commands_ring_the_doorbell), LINK_TEST(sends_through_the_rings),
-        LINK_TEST(says_when_it_is_full),  LINK_TEST(receives_through_the_rings),
+        TEST(work_is_a_queue),
+        TEST(set_keeps_what_it_has),
+        TEST(events_arrive_in_order),
+        TEST(a_full_ring_loses_nothing),
+        TEST(nothing_follows_detached),
+        TEST(commands_ring_the_doorbell),
+        LINK_TEST(sends_through_the_rings),
+        LINK_TEST(says_when_it_is_full),
+        LINK_TEST(receives_through_the_rings),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

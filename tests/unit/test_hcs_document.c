@@ -1,4 +1,4 @@
-// srcs: mgmt/hcs/document.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c
+// srcs: mgmt/hcs/document.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c
 // libs: mbedtls cjson
 // SPDX-License-Identifier: Apache-2.0
 // HCS documents: what is accepted, and for everything else the HRESULT and the JSON path.
@@ -24,6 +24,9 @@
 #define WITH_TOP(more) "{" VERSION ",\"VirtualMachine\":{" BOOT "," TOPOLOGY "}," more "}"
 #define WITH_MEMORY(more) VM(BOOT ",\"ComputeTopology\":{\"Memory\":{\"SizeInMB\":64," more "}}")
 #define WITH_CPU(inside) VM(BOOT ",\"ComputeTopology\":{" MEMORY ",\"Processor\":{" inside "}}")
+#define WITH_DISK(lun, inside)                                                                               \
+    WITH_VM("\"Devices\":{\"Scsi\":{\"a\":{\"Attachments\":{\"" lun "\":{" inside "}}}}}")
+#define WITH_NIC(inside) WITH_VM("\"Devices\":{\"NetworkAdapters\":{\"n\":{" inside "}}}")
 
 #define P "$.VirtualMachine"
 static const struct {
@@ -105,8 +108,35 @@ static const struct {
      HR_HCS_E_INVALID_JSON, "$.SchemaVersion"},
     // known but not here
     {WITH_VM("\"GuestState\":{\"GuestStateFilePath\":\"x\"}"), HR_E_NOTIMPL, P ".GuestState"},
-    {WITH_VM("\"Devices\":{\"Scsi\":{\"a\":{\"Attachments\":{\"0\":{\"Type\":\"VirtualDisk\"}}}}}"),
-     HR_E_NOTIMPL, P ".Devices.Scsi"},
+    {WITH_VM("\"Devices\":{\"VirtualPMem\":{}}"), HR_E_NOTIMPL, P ".Devices.VirtualPMem"},
+    {WITH_DISK("0", "\"Type\":\"PassThru\",\"Path\":\"d\""), HR_E_NOTIMPL,
+     P ".Devices.Scsi[\"a\"].Attachments[\"0\"]"},
+    // network adapters
+    {WITH_VM("\"Devices\":{\"NetworkAdapters\":{}}"), HR_S_OK, NULL},
+    {WITH_NIC(""), HR_E_NOTIMPL, P ".Devices.NetworkAdapters"},
+    {WITH_NIC("\"EndpointId\":\"12345678-9abc-4def-8101-020304050607\",\"MacAddress\":\"02-aB-00-00-00-01\""),
+     HR_E_NOTIMPL, P ".Devices.NetworkAdapters"},
+    {WITH_NIC("\"EndpointId\":\"x\""), HR_HCS_E_INVALID_JSON, P ".Devices.NetworkAdapters[\"n\"].EndpointId"},
+    {WITH_NIC("\"IovSettings\":{}"), HR_E_NOTIMPL, P ".Devices.NetworkAdapters[\"n\"].IovSettings"},
+    // virtio console
+    {WITH_VM("\"Devices\":{\"VirtioSerial\":{\"Ports\":{\"0\":{\"NamedPipe\":\"x\"}}}}"), HR_S_OK, NULL},
+    {WITH_VM("\"Devices\":{\"VirtioSerial\":{\"Ports\":{\"1\":{}}}}"), HR_E_INVALIDARG,
+     P ".Devices.VirtioSerial.Ports"},
+    {WITH_VM("\"Devices\":{\"VirtioSerial\":{\"Ports\":{\"0\":{\"Name\":\"x\"}}}}"), HR_E_NOTIMPL,
+     P ".Devices.VirtioSerial.Ports[\"0\"].Name"},
+    // disks
+    {WITH_DISK("0", "\"Type\":\"VirtualDisk\",\"Path\":\"d\",\"ReadOnly\":true"), HR_S_OK, NULL},
+    {WITH_DISK("63", "\"Type\":\"Iso\",\"Path\":\"d\",\"CachingMode\":\"Cached\""), HR_S_OK, NULL},
+    {WITH_DISK("0", "\"Type\":\"VirtualDisk\""), HR_HCS_E_INVALID_JSON,
+     P ".Devices.Scsi[\"a\"].Attachments[\"0\"].Path"},
+    {WITH_DISK("64", "\"Type\":\"Iso\",\"Path\":\"d\""), HR_E_INVALIDARG,
+     P ".Devices.Scsi[\"a\"].Attachments[\"64\"]"},
+    {WITH_DISK("00", "\"Type\":\"Iso\",\"Path\":\"d\""), HR_E_INVALIDARG,
+     P ".Devices.Scsi[\"a\"].Attachments[\"00\"]"},
+    {WITH_DISK("x", "\"Type\":\"Iso\",\"Path\":\"d\""), HR_E_INVALIDARG,
+     P ".Devices.Scsi[\"a\"].Attachments[\"x\"]"},
+    {WITH_DISK("1", "\"Type\":\"Iso\",\"Path\":\"\""), HR_E_INVALIDARG,
+     P ".Devices.Scsi[\"a\"].Attachments[\"1\"]"},
     {WITH_VM("\"Devices\":{\"Scsi\":{\"a\":{\"Attachments\":{\"0\":{\"Type\":\"Floppy\"}}}}}"),
      HR_HCS_E_INVALID_JSON, P ".Devices.Scsi[\"a\"].Attachments[\"0\"].Type"},
     {VM("\"Chipset\":{\"Uefi\":{},"
@@ -199,6 +229,40 @@ static void test_values(void **state)
     json_document_free(&doc);
 }
 
+static void test_disks(void **state)
+{
+    static const char good[] = WITH_VM(
+        "\"Devices\":{\"Scsi\":{\"one\":{\"Attachments\":{\"0\":{\"Type\":\"VirtualDisk\",\"Path\":\"a\"},"
+        "\"5\":{\"Type\":\"Iso\",\"Path\":\"b\"}}},\"two\":{\"Attachments\":{\"0\":{\"Type\":\"VirtualDisk\","
+        "\"Path\":\"c\",\"ReadOnly\":true}}}}}");
+    static char many[2048];
+    struct schema_problems problems;
+    struct system_config cfg;
+    struct json_document doc;
+    size_t n;
+
+    (void)state;
+    assert_true(decode(good, &cfg, &problems, &doc));
+    assert_int_equal(cfg.disk_count, 3);
+    assert_string_equal(cfg.disk[0].path, "a");
+    assert_string_equal(cfg.disk[1].path, "b");
+    assert_string_equal(cfg.disk[2].path, "c");
+    assert_false(cfg.disk[0].read_only);
+    assert_true(cfg.disk[1].read_only);
+    assert_true(cfg.disk[2].read_only);
+    json_document_free(&doc);
+    n = (size_t)snprintf(many, sizeof many,
+                         "{" VERSION ",\"VirtualMachine\":{" BOOT "," TOPOLOGY
+                         ",\"Devices\":{\"Scsi\":{\"a\":{\"Attachments\":{");
+    for (unsigned i = 0; i <= DP_MAX_DISKS; i++) {
+        n += (size_t)snprintf(many + n, sizeof many - n, "%s\"%u\":{\"Type\":\"Iso\",\"Path\":\"a\"}",
+                              i == 0 ? "" : ",", i);
+    }
+    snprintf(many + n, sizeof many - n, "}}}}}}");
+    assert_false(decode(many, &cfg, &problems, &doc));
+    assert_string_equal(problems.list[0].path, P ".Devices.Scsi");
+}
+
 static void test_many_problems_are_bounded(void **state)
 {
     char text[8192] = "{";
@@ -277,11 +341,9 @@ static void test_queries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_many_problems_are_bounded),
-        cmocka_unit_test(test_writer),
-        cmocka_unit_test(test_queries),
+        cmocka_unit_test(test_table),  cmocka_unit_test(test_values),
+        cmocka_unit_test(test_disks),  cmocka_unit_test(test_many_problems_are_bounded),
+        cmocka_unit_test(test_writer), cmocka_unit_test(test_queries),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

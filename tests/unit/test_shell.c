@@ -1,4 +1,4 @@
-// srcs: mgmt/shell/shell.c mgmt/shell/line.c mgmt/shell/words.c mgmt/shell/table.c mgmt/shell/term.c mgmt/shell/command.c mgmt/shell/complete.c mgmt/shell/cmd_system.c mgmt/shell/cmd_node.c mgmt/shell/cmd_hv.c mgmt/shell/cmd_disk.c mgmt/block/block.c mgmt/block/disks.c mgmt/block/disk_io.c mgmt/block/gpt.c mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/unit/fake_terminal.c
+// srcs: mgmt/shell/shell.c mgmt/shell/line.c mgmt/shell/words.c mgmt/shell/table.c mgmt/shell/term.c mgmt/shell/command.c mgmt/shell/complete.c mgmt/shell/cmd_system.c mgmt/shell/cmd_node.c mgmt/shell/cmd_hv.c mgmt/shell/cmd_disk.c mgmt/block/block.c mgmt/block/disks.c mgmt/block/disk_io.c mgmt/block/gpt.c mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/unit/fake_terminal.c
 // libs: mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // The shell at a terminal, over the real core on the simulated hypervisor: every command, completion, waiting,
@@ -444,8 +444,9 @@ static void test_console(void **state)
     (void)state;
     SHOWS("console nope", "error: there is no system 'nope'");
     run(CREATE);
-    SHOWS("console web --port 1", "error: the system's document has no such ComPorts entry");
-    SHOWS("console web --port 2", "error: port: '2' is no number from 0 to 1");
+    SHOWS("console web --port 1", "error: the system's document has no such ComPorts or VirtioSerial entry");
+    SHOWS("console web --port 2", "error: the system's document has no such ComPorts or VirtioSerial entry");
+    SHOWS("console web --port 3", "error: port: '3' is no number from 0 to 2");
     run("system start web");
     s = system_find("web");
     terminal_reset();

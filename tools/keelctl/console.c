@@ -204,7 +204,7 @@ static bool console_query(const struct options *o, char query[64])
 {
     uint64_t port = 0, from = 0;
 
-    if ((o->port != NULL && !parse_number("port", o->port, 1, &port)) ||
+    if ((o->port != NULL && !parse_number("port", o->port, 2, &port)) ||
         (o->from != NULL && !parse_number("from", o->from, UINT64_MAX >> 2, &from))) {
         return false;
     }

@@ -31,7 +31,7 @@ const struct option_row option_rows[] = {
     {"start", 0, NULL, OPTION_FLAG, AT(start), false, "start it as well"},
     {"console", 0, NULL, OPTION_FLAG, AT(console), false, "start it and attach to its console"},
     {"types", 0, "A,B", OPTION_TEXT, AT(types), false, "Memory, Statistics, TerminateOnLastHandleClosed"},
-    {"port", 'p', "N", OPTION_TEXT, AT(port), false, "serial port, 0 or 1 (0)"},
+    {"port", 'p', "N", OPTION_TEXT, AT(port), false, "COM port 0 or 1, virtio console 2 (0)"},
     {"from", 0, "NUMBER", OPTION_TEXT, AT(from), false, "sequence number to begin with (the oldest kept)"},
     {"new", 0, NULL, OPTION_FLAG, AT(fresh), false, "leave out what was said before"},
     {"idle", 0, "SECONDS", OPTION_TEXT, AT(idle), false,
