@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The control plane's start: which parts there are, and in which order they come up.
+#include "mgmt/block/disk_io.h"
 #include "mgmt/config.h"
 #include "mgmt/core/auth.h"
 #include "mgmt/core/core.h"
 #include "mgmt/dataplane/dataplane.h"
 #include "mgmt/dataplane/frame_link.h"
+#include "mgmt/disk_metrics.h"
 #include "mgmt/drivers/bring_up.h"
 #include "mgmt/hcs/server.h"
 #include "mgmt/hvif/hvif.h"
@@ -176,6 +178,8 @@ void mgmt_main(const struct mgmt_boot_info *info)
     loader_entry_tsc = info->boot.tsc_entry;
     report_memory();
     rt_console_init();
+    disk_io_init();
+    disk_metrics_init();
     nic = drivers_bring_up();
     if (nic != NULL) {
         dataplane_set_nic(nic);

@@ -9,7 +9,7 @@ MGMT_CFLAGS := -std=gnu11 $(WARNINGS) $(FREESTANDING) -mcmodel=small -ffunction-
 
 # Interrupt handlers, and the data plane that they call into, run on top of whatever they interrupted, vector
 # registers included.
-MGMT_NO_SSE := $(filter $(addprefix $(BUILD)/mgmt/mgmt/,dataplane/% devices/% drivers/% hvif/%) $(BUILD)/mgmt/arch/% %_isr.o,$(MGMT_OBJS))
+MGMT_NO_SSE := $(filter $(addprefix $(BUILD)/mgmt/mgmt/,block/% dataplane/% devices/% drivers/% hvif/%) $(BUILD)/mgmt/arch/% %_isr.o,$(MGMT_OBJS))
 $(MGMT_NO_SSE): MGMT_EXTRA := -mgeneral-regs-only
 
 $(BUILD)/mgmt/%.o: %.c $(MAKEFILES_ALL) | $(GEN_STAMPS) $(LIBC)

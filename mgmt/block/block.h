@@ -13,7 +13,7 @@
 
 #define BLOCK_SECTOR 512u       // unit of `sector` and `sectors`, whatever the medium's own size is
 #define BLOCK_MAX_SEGMENTS 64u  // of one request
-#define BLOCK_MAX_SECTORS 2048u // of one request: 1 MiB
+#define BLOCK_MAX_SECTORS 2048u // of one read or write: 1 MiB
 
 enum block_op {
     BLOCK_READ,
@@ -52,6 +52,7 @@ struct block_request {
     // --- filled by the device ---
     enum block_status status; // valid in done()
     // --- the device's while it has the request ---
+    struct block_device *device; // what it was submitted to: the device itself or a partition of it
     struct block_request *next;
     uint64_t deadline_ns;
     uint64_t driver[4];
@@ -65,46 +66,78 @@ struct block_counters {             // written by the data plane
 
 struct block_device;
 
-struct block_ops {
-    const char *name; // of the driver: "ide", "ahci", "nvme", "virtio-blk", ...
-    // Takes a valid request; queues it when the device is busy.
-    void (*submit)(struct block_device *dev, struct block_request *request);
-    // Completes what the device has finished and starts what waits. True: there is more to do at once.
-    bool (*service)(struct block_device *dev);
-    // plat_now_ns() at which service() wants to be called although nothing happened; UINT64_MAX: never.
-    uint64_t (*deadline)(const struct block_device *dev);
-    // Interrupt context: takes the cause away. NULL for devices without interrupts of their own.
-    void (*interrupt)(struct block_device *dev);
-    // Lets the device interrupt; called once, when its interrupt has a handler and a route. May be NULL.
-    void (*enable)(struct block_device *dev);
-};
-
-struct block_device {
-    const struct block_ops *ops;
-    char model[41];
-    char serial[21];
-    uint64_t sectors;
-    uint32_t physical_block; // bytes: 512 or 4096
-    uint32_t max_sectors;    // of one request, at most BLOCK_MAX_SECTORS
-    uint32_t max_segments;   // of one request, at most BLOCK_MAX_SEGMENTS
-    bool read_only, can_discard, write_cache;
-    bool failed;  // every further request ends with BLOCK_GONE
-    bool pending; // an interrupt came in: service wanted
-    struct block_counters counters;
-};
-
-// Checks the request against the device's limits, counts it and submits it. A request that is not valid is done
-// with BLOCK_INVALID through the device's own queue, hence also never from within this call.
-void block_submit(struct block_device *dev, struct block_request *request);
-
-// For drivers: `request` is finished. Counts it and calls done().
-void block_complete(struct block_device *dev, struct block_request *request, enum block_status status);
-
 // For drivers: a first-in first-out queue of requests.
 struct block_queue {
     struct block_request *head, *tail;
 };
+
+struct block_ops {
+    const char *name; // of the driver: "ide", "ahci", "nvme", "virtio-blk", ...
+    // Takes a valid request; queues it when the device is busy.
+    void (*submit)(struct block_device *dev, struct block_request *request);
+    // Completes what the device has finished, looking at the device itself whether it has interrupted or not, and
+    // starts what waits. True: there is more to do at once. Called through block_service().
+    bool (*service)(struct block_device *dev);
+    // plat_now_ns() at which service() wants to be called although nothing happened; UINT64_MAX: never.
+    uint64_t (*deadline)(const struct block_device *dev);
+};
+
+struct block_device {
+    const struct block_ops *ops;
+    char name[24]; // "disk0", "disk0p4"
+    char model[41];
+    char serial[21];
+    uint64_t sectors;
+    uint32_t logical_block;  // bytes; requests begin and end at multiples of it: 512 (or 0, the same) or 4096
+    uint32_t physical_block; // bytes: 512 or 4096
+    uint32_t max_sectors;    // of one read or write, at most BLOCK_MAX_SECTORS
+    uint32_t max_segments;   // of one request, at most BLOCK_MAX_SEGMENTS
+    uint32_t max_discard;    // sectors of one discard; 0: max_sectors
+    bool read_only, can_discard, write_cache;
+    bool failed;  // every further request ends with BLOCK_GONE
+    bool pending; // an interrupt came in or a request was refused: block_service() wanted
+    struct block_counters counters;
+    // --- a partition: a window of another device; see block_partition_init() ---
+    struct block_device *parent; // NULL: a device of its own
+    uint64_t first;              // sector of `parent` at which it begins
+    // --- block.c's own, zero at first ---
+    struct block_queue refused; // done without the driver, by the next block_service()
+};
+
+// The device that does the work for `dev`: the disk of a partition, otherwise dev itself.
+static inline struct block_device *block_disk(struct block_device *dev)
+{
+    return dev->parent != NULL ? dev->parent : dev;
+}
+
+// Checks the request against the device's limits, counts it and submits it. A request that is not valid is done
+// by the next block_service(), hence also never from within this call.
+void block_submit(struct block_device *dev, struct block_request *request);
+
+// Finishes refused requests, then lets the driver work (ops->service). Whoever runs the device calls it when
+// dev->pending is set and when its deadline has passed. True: call again soon, there is more to do.
+bool block_service(struct block_device *dev);
+
+// When block_service() wants to be called although dev->pending is clear; UINT64_MAX: never.
+uint64_t block_deadline(const struct block_device *dev);
+
+// Makes `view` the window of `sectors` sectors at `first` of `disk`: same limits, requests go to the disk's driver.
+// `name` and identity are the caller's to fill. The window must lie within the disk.
+void block_partition_init(struct block_device *view, struct block_device *disk, uint64_t first,
+                          uint64_t sectors);
+
+// For drivers: `request` is finished. Counts it and calls done(). `dev` is the driver's device.
+void block_complete(struct block_device *dev, struct block_request *request, enum block_status status);
+
+// For drivers: a queue of requests.
 void block_queue_push(struct block_queue *queue, struct block_request *request);
+void block_queue_push_front(struct block_queue *queue, struct block_request *request);
 struct block_request *block_queue_pop(struct block_queue *queue); // NULL when empty
+
+// For drivers: copies the request's data to (`gather`) or from a buffer of request->sectors * BLOCK_SECTOR bytes.
+void block_copy(const struct block_request *request, void *buffer, bool gather);
+
+// "ok", "input/output error" ...
+const char *block_status_text(enum block_status status);
 
 #endif

@@ -5,6 +5,8 @@
 // is pending although interrupts are off; the top of the loop then lets the interrupt in.
 #include "mgmt/dataplane/dataplane.h"
 
+#include "mgmt/block/disk_io.h"
+#include "mgmt/block/disks.h"
 #include "mgmt/devices/vm.h"
 #include "mgmt/hvif/hvif.h"
 #include "mgmt/plat.h"
@@ -45,6 +47,11 @@ static void arm(uint64_t deadline_ns)
     }
 }
 
+static void serve_disks(void)
+{
+    arm(disks_service(plat_now_ns()));
+}
+
 static void run_timers(void)
 {
     uint64_t now = plat_now_ns(), next = VM_NO_DEADLINE;
@@ -59,6 +66,7 @@ static void run_timers(void)
         next = MIN(next, deadline);
     }
     arm(next);
+    serve_disks();
 }
 
 // --- commands ---
@@ -139,6 +147,7 @@ static void doorbell(void)
         flush_kept_events();
     }
     run_commands();
+    disk_io_serve();
     pet_watchdog();
     if (nic != NULL) {
         nic->pending = true;
@@ -180,7 +189,8 @@ static struct completion serve_intercept(uint64_t cookie)
 
 static uint64_t wait_for_intercept(const struct completion *done, uint32_t seen)
 {
-    bool idle = (nic == NULL || !nic->pending) && !timer_fired && wake_prepare(&wake_data, seen);
+    bool idle = (nic == NULL || !nic->pending) && !disks_pending() && !timer_fired &&
+                wake_prepare(&wake_data, seen);
     uint32_t flags = done->flags | (idle ? (uint32_t)HV_XWAIT_BLOCK : 0);
     uint64_t cookie;
     hv_status_t status = hvif_intercept_wait(done->partition, done->vp, flags, &cookie);
@@ -229,6 +239,9 @@ void dataplane_run(void)
         }
         if (nic != NULL && nic->pending) {
             serve_nic();
+        }
+        if (disks_pending()) {
+            serve_disks();
         }
         counters.turns++;
         cookie = wait_for_intercept(&done, seen);

@@ -2,15 +2,13 @@
 // Devices at boot: who has a driver, who has not, and whose interrupt goes where.
 #include "mgmt/drivers/bring_up.h"
 
+#include "mgmt/drivers/disk.h"
+#include "mgmt/drivers/disk_bring_up.h"
+#include "mgmt/drivers/irq.h"
 #include "mgmt/hvif/hvif.h"
 #include "mgmt/plat.h"
-#include "mgmt/rt/cpu.h"
-#include "mgmt/rt/interrupt.h"
 
 #define CLASS_BRIDGE 0x06
-#define LINE_NONE 0xff
-
-enum { SOURCE_LEVEL = 0, SOURCE_MSI = 2 }; // struct hv_x_map_interrupt_in
 
 static struct pci_device devices[PCI_MAX_DEVICES];
 static struct frame_rings rings; // of the one NIC
@@ -19,6 +17,11 @@ static void report(const struct pci_device *dev, const char *problem)
 {
     plat_log(LOG_WARN, "%s: %s %04x:%04x at %02x:%02x.%x", pci_class_name(dev), problem, dev->vendor,
              dev->device, dev->at.bus, dev->at.device, dev->at.function);
+}
+
+static bool known(const struct pci_device *dev)
+{
+    return nic_known(dev) || disk_driver_find(dev) != NULL;
 }
 
 static void leave_alone(const struct pci_device *dev)
@@ -32,34 +35,6 @@ static void leave_alone(const struct pci_device *dev)
     }
 }
 
-static hv_status_t map_message(uint8_t vector, struct nic_msi *msi)
-{
-    const struct hv_x_map_interrupt_in in = {.source = SOURCE_MSI, .vp_index = RT_VP_DATA, .vector = vector};
-    struct hv_x_map_interrupt_out out;
-    hv_status_t status = hvif_map_interrupt(&in, &out);
-
-    if (status == HV_STATUS_SUCCESS) {
-        *msi = (struct nic_msi){.available = true, .address = out.msi_address, .data = out.msi_data};
-    }
-    return status;
-}
-
-static hv_status_t map_line(const struct pci_device *dev, uint8_t vector)
-{
-    const struct hv_x_map_interrupt_in in = {
-        .source = SOURCE_LEVEL,
-        .gsi = dev->irq_line,
-        .vp_index = RT_VP_DATA,
-        .vector = vector,
-    };
-    struct hv_x_map_interrupt_out out;
-
-    if (dev->irq_pin == 0 || dev->irq_line == LINE_NONE) {
-        return HV_STATUS_NOT_FOUND;
-    }
-    return hvif_map_interrupt(&in, &out);
-}
-
 static struct nic *fail(const struct pci_device *dev, const char *why)
 {
     plat_log(LOG_ERROR, "network: %04x:%04x at %02x:%02x.%x cannot be used: %s", dev->vendor, dev->device,
@@ -71,28 +46,32 @@ static struct nic *fail(const struct pci_device *dev, const char *why)
 static struct nic *start_nic(const struct pci_device *dev)
 {
     struct nic_memory frames, dma;
+    struct irq_message message = {0};
     struct nic_msi msi = {0};
-    uint8_t vector = rt_vector_alloc();
     const char *why;
     gpa_t chunk;
     struct nic *nic;
-    hv_status_t status;
+    hv_status_t status = HV_STATUS_NOT_FOUND;
 
-    if (vector == 0 || !plat_pool_alloc(1, &chunk)) {
-        return fail(dev, "no vector or memory left");
+    if (!plat_pool_alloc(1, &chunk)) {
+        return fail(dev, "no memory left");
     }
     _Static_assert(FRAME_MEMORY + NIC_DMA_SIZE <= PAGE_SIZE_2M, "one chunk");
     frames = (struct nic_memory){plat_pool_va(chunk), chunk.v};
     dma = (struct nic_memory){frames.va + FRAME_MEMORY, chunk.v + FRAME_MEMORY};
-    status = pci_find_capability(dev, PCI_CAP_MSIX, 0) != 0 ? map_message(vector, &msi) : HV_STATUS_NOT_FOUND;
+    if (pci_find_capability(dev, PCI_CAP_MSIX, 0) != 0) {
+        status = irq_message_map(&message);
+        msi = (struct nic_msi){status == HV_STATUS_SUCCESS, message.address, message.data};
+    }
     nic = nic_probe(dev, &rings, frames, dma, &msi, &why);
     if (nic == NULL) {
         plat_pool_free(chunk, 1);
         return fail(dev, why);
     }
-    rt_vector_set(vector, nic_interrupt, nic);
-    if (!nic->uses_msi) {
-        status = map_line(dev, vector);
+    if (nic->uses_msi) {
+        irq_message_set(&message, nic_interrupt, nic);
+    } else {
+        status = irq_line_add(dev, nic_interrupt, nic);
     }
     if (status != HV_STATUS_SUCCESS) {
         return fail(dev, hvif_status_text(status)); // its memory stays with it: it may still write there
@@ -102,7 +81,7 @@ static struct nic *start_nic(const struct pci_device *dev)
              dev->at.bus, dev->at.device, dev->at.function, nic->mac[0], nic->mac[1], nic->mac[2],
              nic->mac[3], nic->mac[4], nic->mac[5],
              nic->uses_msi ? "message interrupt, vector" : "interrupt line",
-             nic->uses_msi ? vector : dev->irq_line);
+             nic->uses_msi ? message.vector : dev->irq_line);
     plat_entropy_add(nic->mac, sizeof(nic->mac));
     return nic;
 }
@@ -114,10 +93,11 @@ struct nic *drivers_bring_up(void)
 
     // Silence first: a device that firmware left interrupting may share the NIC's line.
     for (size_t i = 0; i < count; i++) {
-        if (!nic_known(&devices[i])) {
+        if (!known(&devices[i])) {
             leave_alone(&devices[i]);
         }
     }
+    disks_bring_up(devices, count);
     for (size_t i = 0; i < count; i++) {
         if (nic_known(&devices[i]) && nic == NULL) {
             nic = start_nic(&devices[i]);

@@ -11,6 +11,7 @@
 #define REG_CAPABILITIES 0x34
 #define REG_INTERRUPT 0x3c
 
+#define COMMAND_IO BIT(0)
 #define COMMAND_MEMORY BIT(1)
 #define COMMAND_MASTER BIT(2)
 #define COMMAND_INTX_OFF BIT(10)
@@ -26,6 +27,9 @@
 #define MAX_CAPABILITIES 48 // more would not fit: the list is a loop
 #define MSIX_ENABLE BIT(31) // of the dword with id, next and message control
 #define MSIX_FUNCTION_MASK BIT(30)
+#define MSI_ENABLE BIT(16) // of the same dword of an MSI capability
+#define MSI_MULTIPLE (7ull << 20)
+#define MSI_WIDE BIT(23)
 
 uint16_t pci_read16(const struct pci_device *dev, uint8_t offset)
 {
@@ -134,6 +138,22 @@ bool pci_bar(const struct pci_device *dev, unsigned bar, uint64_t *base, uint64_
     return mask != 0 && *base != 0;
 }
 
+bool pci_io_bar(const struct pci_device *dev, unsigned bar, uint16_t *port)
+{
+    uint32_t value = pci_config_read(dev->at, (uint8_t)(REG_BAR0 + 4 * bar));
+
+    *port = (uint16_t)(value & 0xfffc);
+    return bar <= 5 && (value & 1) != 0 && *port != 0 && value <= 0xffff;
+}
+
+void pci_enable_io(const struct pci_device *dev)
+{
+    uint32_t command = pci_config_read(dev->at, REG_COMMAND) & 0xffff;
+
+    command |= COMMAND_IO | COMMAND_MASTER;
+    pci_config_write(dev->at, REG_COMMAND, command & ~(uint32_t)COMMAND_INTX_OFF);
+}
+
 void pci_enable(const struct pci_device *dev, bool intx)
 {
     uint32_t command = pci_config_read(dev->at, REG_COMMAND) & 0xffff;
@@ -193,6 +213,30 @@ bool pci_msix_set(const struct pci_device *dev, unsigned entry, uint64_t address
     mmio_write32(bar, 4, (uint32_t)(address >> 32));
     mmio_write32(bar, 8, data);
     mmio_write32(bar, 12, 0); // unmasked
+    return true;
+}
+
+// PCI Local Bus 3.0, "MSI Capability Structure".
+bool pci_msi_set(const struct pci_device *dev, uint64_t address, uint32_t data)
+{
+    uint8_t cap = pci_find_capability(dev, PCI_CAP_MSI, 0);
+    uint32_t head;
+    bool wide;
+
+    if (cap == 0) {
+        return false;
+    }
+    head = pci_config_read(dev->at, cap);
+    wide = (head & MSI_WIDE) != 0;
+    if (!wide && address > UINT32_MAX) {
+        return false;
+    }
+    pci_config_write(dev->at, (uint8_t)(cap + 4), (uint32_t)address);
+    if (wide) {
+        pci_config_write(dev->at, (uint8_t)(cap + 8), (uint32_t)(address >> 32));
+    }
+    pci_config_write(dev->at, (uint8_t)(cap + (wide ? 12 : 8)), data & 0xffff);
+    pci_config_write(dev->at, cap, (head & ~(uint32_t)MSI_MULTIPLE) | MSI_ENABLE);
     return true;
 }
 

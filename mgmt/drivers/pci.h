@@ -36,6 +36,11 @@ size_t pci_enumerate(struct pci_device *devices, size_t cap);
 // upper half of a 64-bit one.
 MUST_CHECK bool pci_bar(const struct pci_device *dev, unsigned bar, uint64_t *base, uint64_t *size);
 
+// First port of an I/O BAR (0..5). False for a memory BAR or one without address.
+MUST_CHECK bool pci_io_bar(const struct pci_device *dev, unsigned bar, uint16_t *port);
+// I/O decoding and bus mastering on, INTx allowed: for IDE.
+void pci_enable_io(const struct pci_device *dev);
+
 // Memory decoding and bus mastering on; the INTx line as asked.
 void pci_enable(const struct pci_device *dev, bool intx);
 // For devices without a driver: no DMA and no interrupt on a line that another device may share.
@@ -43,12 +48,16 @@ void pci_quiesce(const struct pci_device *dev);
 
 // Offset of the first capability with this id after `after` (0: from the start); 0 if there is none.
 uint8_t pci_find_capability(const struct pci_device *dev, uint8_t id, uint8_t after);
+#define PCI_CAP_MSI 0x05
 #define PCI_CAP_VENDOR 0x09
 #define PCI_CAP_MSIX 0x11
 
 // Lets the device send message `entry` to address/data and enables MSI-X as a whole. False if the device
 // has no such entry.
 MUST_CHECK bool pci_msix_set(const struct pci_device *dev, unsigned entry, uint64_t address, uint32_t data);
+
+// The same by MSI, for devices without MSI-X: one message for everything. False if the device has no MSI.
+MUST_CHECK bool pci_msi_set(const struct pci_device *dev, uint64_t address, uint32_t data);
 
 // "network", "storage", "display" ...; NULL for classes that need no driver of ours (bridges and such).
 const char *pci_class_name(const struct pci_device *dev);

@@ -18,7 +18,7 @@ const struct option_info option_infos[OPTION_COUNT] = {
     [OPTION_CMDLINE] = {"cmdline", "TEXT", "kernel command line, \"console=ttyS0\" unless given"},
     [OPTION_OWNER] = {"owner", "NAME", "who it belongs to, \"console\" unless given"},
     [OPTION_PORT] = {"port", "N", "serial port, 0 unless given"},
-    [OPTION_FORCE] = {"force", NULL, "although systems run"},
+    [OPTION_FORCE] = {"force", NULL, "although systems run or data is lost"},
 };
 
 const struct command commands[] = {
@@ -47,6 +47,12 @@ const struct command commands[] = {
     {"node", "", "", 0, 0, 0, false, "version, processors, addresses, fingerprint, uptime", cmd_node},
     {"network", "", "", 0, 0, 0, false, "addresses, link, counters, connections", cmd_network},
     {"memory", "", "", 0, 0, 0, false, "who has the machine's memory", cmd_memory},
+
+    {"disk", "list", "", 0, 0, 0, false, "disks, their partitions and what they did", cmd_disk_list},
+    {"disk", "read", "DISK SECTOR", 2, 2, 0, false, "one sector of 512 bytes", cmd_disk_read},
+    {"disk", "wipe", "DISK", 1, 1, OPT(FORCE), true, "overwrite its first and last MiB with zeros",
+     cmd_disk_wipe},
+    {"disks", "", "", 0, 0, 0, false, "the same as disk list", cmd_disk_list},
 
     {"hv", "partitions", "", 0, 0, 0, false, "partitions and what they cost", cmd_hv_partitions},
     {"hv", "vps", "[PARTITION]", 0, 1, 0, false, "virtual processors", cmd_hv_vps},

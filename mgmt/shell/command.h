@@ -84,6 +84,11 @@ void shell_wait(struct operation *op, struct system *s, const char *doing, const
 // The terminal belongs to the guest's serial port until Ctrl-] or the system's end.
 void shell_attach(struct system *s, unsigned port);
 
+// For commands that wait for something short which ends by itself: keys are kept until shell_release(), which brings the
+// prompt back.
+void shell_hold(void);
+void shell_release(void);
+
 // Partitions by name: "root", a system's id, or a number. False and said if there is none.
 MUST_CHECK bool partition_parse(const char *text, uint64_t *id);
 const char *partition_owner(uint64_t id); // its system's id; "management" for the root, "" if unknown
@@ -115,6 +120,9 @@ void cmd_memory(const struct call *c);
 void cmd_secret_new(const struct call *c);
 void cmd_reboot(const struct call *c);
 void cmd_poweroff(const struct call *c);
+void cmd_disk_list(const struct call *c);
+void cmd_disk_read(const struct call *c);
+void cmd_disk_wipe(const struct call *c);
 void cmd_hv_partitions(const struct call *c);
 void cmd_hv_vps(const struct call *c);
 void cmd_hv_exits(const struct call *c);

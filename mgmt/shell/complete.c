@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mgmt/block/disks.h"
 #include "mgmt/shell/command.h"
 
 // What fits the word so far: counted, and their common beginning.
@@ -115,6 +116,18 @@ static void offer_partitions(struct fits *f)
     }
 }
 
+static void offer_disks(struct fits *f)
+{
+    const struct node_disk *disk;
+
+    for (uint32_t i = 0; (disk = disks_get(i)) != NULL; i++) {
+        offer(f, disk->dev->name);
+        for (uint32_t p = 0; p < disk->partition_count; p++) {
+            offer(f, disk->partitions[p].dev.name);
+        }
+    }
+}
+
 static void offer_levels(struct fits *f)
 {
     static const char *const names[] = {"error", "notice", "warn", "info", "debug"};
@@ -130,11 +143,8 @@ static void offer_kind(struct fits *f, const char *kind, size_t length)
     static const struct {
         const char *kind;
         void (*offer)(struct fits *f);
-    } kinds[] = {{"SYSTEM", offer_systems},
-                 {"IMAGE", offer_images},
-                 {"PARTITION", offer_partitions},
-                 {"COMMAND", offer_nouns},
-                 {"LEVEL", offer_levels}};
+    } kinds[] = {{"SYSTEM", offer_systems}, {"IMAGE", offer_images},  {"PARTITION", offer_partitions},
+                 {"DISK", offer_disks},     {"COMMAND", offer_nouns}, {"LEVEL", offer_levels}};
 
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         if (strlen(kinds[i].kind) == length && strncmp(kinds[i].kind, kind, length) == 0) {

@@ -3,6 +3,7 @@
 //
 //            a command that takes time                      Ctrl-C, or it is finished
 //   PROMPT ─────────────────────────────► WAITING ─────────────────────────────────────► PROMPT
+//      ├───► HELD (a disk works) ──shell_release()──► PROMPT
 //      └───► ATTACHED (console NAME) ──Ctrl-], or the system ends──► PROMPT
 //
 // Keys that come while a command is waited for are kept for the prompt, so that a script may be pasted.
@@ -25,7 +26,7 @@
 
 static struct {
     bool started;
-    enum { PROMPT, WAITING, ATTACHED } mode;
+    enum { PROMPT, HELD, WAITING, ATTACHED } mode;
     struct plat_source source;
     char input[INPUT_MAX]; // not yet consumed
     size_t input_length;
@@ -55,6 +56,16 @@ static void prompt(void)
 {
     shell.mode = PROMPT;
     line_begin(&shell.line);
+}
+
+void shell_hold(void)
+{
+    shell.mode = HELD;
+}
+
+void shell_release(void)
+{
+    prompt();
 }
 
 // --- waiting for an operation ---
@@ -354,6 +365,8 @@ static bool poll_console(struct plat_source *source)
     switch (shell.mode) {
     case PROMPT:
         return feed_line() || did;
+    case HELD:
+        return did;
     case WAITING:
         return feed_wait() || did;
     case ATTACHED:

@@ -1,4 +1,4 @@
-// srcs: mgmt/shell/shell.c mgmt/shell/line.c mgmt/shell/words.c mgmt/shell/table.c mgmt/shell/term.c mgmt/shell/command.c mgmt/shell/complete.c mgmt/shell/cmd_system.c mgmt/shell/cmd_node.c mgmt/shell/cmd_hv.c mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/unit/fake_terminal.c
+// srcs: mgmt/shell/shell.c mgmt/shell/line.c mgmt/shell/words.c mgmt/shell/table.c mgmt/shell/term.c mgmt/shell/command.c mgmt/shell/complete.c mgmt/shell/cmd_system.c mgmt/shell/cmd_node.c mgmt/shell/cmd_hv.c mgmt/shell/cmd_disk.c mgmt/block/block.c mgmt/block/disks.c mgmt/block/disk_io.c mgmt/block/gpt.c mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/unit/fake_terminal.c
 // libs: mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // The shell at a terminal, over the real core on the simulated hypervisor: every command, completion, waiting,
@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mgmt/block/disk_io.h"
+#include "mgmt/block/disks.h"
 #include "mgmt/core/auth.h"
 #include "mgmt/core/core.h"
 #include "mgmt/core/event.h"
@@ -19,6 +21,8 @@
 #include "mgmt/hcs/server.h"
 #include "mgmt/shell/shell.h"
 #include "mgmt/shell/term.h"
+#include "mgmt/rt/cpu.h"
+#include "mgmt/rt/wake.h"
 #include "net/net.h"
 #include "tests/sim/dp_sim.h"
 #include "tests/sim/hvif_sim.h"
@@ -63,6 +67,76 @@ void api_server_stats(struct http_stats *http, struct tls_stats *tls)
 {
     *http = (struct http_stats){.requests = 4321, .websockets = 2};
     *tls = (struct tls_stats){.established = 3};
+}
+
+// --- a disk, and the data plane in front of it: both work whenever the doorbell rings ---
+
+#define DISK_SECTORS (8u << 11)
+
+static struct {
+    struct block_device dev;
+    struct block_queue queue;
+    uint8_t medium[DISK_SECTORS * BLOCK_SECTOR];
+    enum block_status status;
+    bool held; // works later
+} disk;
+
+struct wake wake_data, wake_control;
+
+gpa_t rt_virt_to_gpa(const void *va)
+{
+    return GPA((uint64_t)(uintptr_t)va);
+}
+
+static void disk_submit(struct block_device *dev, struct block_request *r)
+{
+    (void)dev;
+    block_queue_push(&disk.queue, r);
+}
+
+static bool disk_service(struct block_device *dev)
+{
+    struct block_request *r;
+
+    while (!disk.held && (r = block_queue_pop(&disk.queue)) != NULL) {
+        uint8_t *medium = disk.medium + r->sector * BLOCK_SECTOR;
+        void *memory = (void *)(uintptr_t)r->segments[0].gpa;
+
+        if (r->op == BLOCK_READ) {
+            memcpy(memory, medium, r->segments[0].length);
+        } else if (r->op == BLOCK_WRITE) {
+            memcpy(medium, memory, r->segments[0].length);
+        }
+        block_complete(dev, r, disk.status);
+    }
+    return false;
+}
+
+void wake(struct wake *w)
+{
+    if (w == &wake_data) {
+        disk_io_serve();
+        (void)disks_service(0);
+    }
+}
+
+static void make_disk(void)
+{
+    static const struct block_ops ops = {.name = "test", .submit = disk_submit, .service = disk_service};
+    static const struct gpt gpt = {
+        .source = GPT_PRIMARY,
+        .count = 1,
+        .partitions = {{.number = 4, .first = 4096, .blocks = 2048, .label = "keelson-state"}}};
+    struct node_disk *d;
+
+    disk.dev = (struct block_device){
+        .ops = &ops, .model = "Test disk", .sectors = DISK_SECTORS, .max_sectors = 256, .max_segments = 1};
+    for (unsigned i = 0; i < sizeof(disk.medium); i++) {
+        disk.medium[i] = (uint8_t)(i / BLOCK_SECTOR + 'A');
+    }
+    d = disks_add(&disk.dev);
+    assert_non_null(d);
+    disks_set_partitions(d, &gpt, false);
 }
 
 // --- the operator ---
@@ -131,6 +205,8 @@ static int setup_group(void **state)
     sim_hv_console_reader(terminal_put);
     core_init(&node);
     dp_sim_init();
+    disk_io_init();
+    make_disk();
     put_image("kernel", "KERNEL", 3 * MB);
     put_image("kernel-old", "KERNEL", 3 * MB);
     put_image("junk", "junk", 4096);
@@ -493,6 +569,56 @@ static void test_hv(void **state)
 
 // --- secret and end ---
 
+static bool all_zero(uint64_t first, uint64_t sectors)
+{
+    for (uint64_t i = first * BLOCK_SECTOR; i < (first + sectors) * BLOCK_SECTOR; i++) {
+        if (disk.medium[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void test_disks(void **state)
+{
+    (void)state;
+    assert_shows(run("disks"), "disk0    Test disk      8.0 MiB  test");
+    assert_shows(run("disk list"), "disk0p4  keelson-state  1.0 MiB  test");
+    assert_shows(run("disk read disk0 1"), "1f0  42 42 42");
+    SHOWS("disk read disk0p4 1", "000  42 42 42"); // sector 4097 looks like sector 1
+    SHOWS("disk read disk0p4 2048", "error: sector: '2048' is no number from 0 to 2047");
+    SHOWS("disk read disk7 0", "error: there is no disk 'disk7'");
+    SHOWS("disk wipe disk0p4", "error: disk0p4 would lose what it holds; say --force");
+    assert_false(all_zero(4096, 1));
+    SHOWS("disk wipe disk0p4 --force", "disk0p4: wiped");
+    assert_true(all_zero(4096, 2048));
+    assert_false(all_zero(4095, 1) || all_zero(6144, 1));
+    SHOWS("disk wipe disk0 --force", "disk0: wiped");
+    assert_true(all_zero(0, 2048) && all_zero(DISK_SECTORS - 2048, 2048));
+    assert_false(all_zero(2048, 1) || all_zero(DISK_SECTORS - 2049, 1));
+    assert_int_equal(disk.dev.counters.requests[BLOCK_FLUSH], 2);
+    disk.status = BLOCK_IO_ERROR;
+    SHOWS("disk read disk0 1", "error: disk0: input/output error");
+    SHOWS("disk wipe disk0 --force", "error: disk0: input/output error");
+    disk.status = BLOCK_OK;
+}
+
+// The prompt waits for a slow disk, and keys wait for the prompt.
+static void test_slow_disk(void **state)
+{
+    (void)state;
+    disk.held = true;
+    assert_lacks(run("disk read disk0 3000"), "1f0");
+    type("version\r");
+    assert_lacks(terminal_text(), "Keelson 1.2.3");
+    disk.held = false;
+    disk.dev.pending = true;
+    wake(&wake_data);
+    settle();
+    assert_shows(terminal_text(), "1f0");
+    assert_shows(terminal_text(), "Keelson 1.2.3");
+}
+
 static void test_secret(void **state)
 {
     const char *text = run("secret new");
@@ -624,6 +750,8 @@ int main(void)
         TEST(test_two_readers),
         TEST(test_deleted_while_attached),
         TEST(test_hv),
+        TEST(test_disks),
+        TEST(test_slow_disk),
         TEST(test_secret),
         TEST(test_end),
         TEST(test_completion),

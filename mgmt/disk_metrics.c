@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The disks' counters in /metrics; apart from mgmt/hcs because the host build has no disks.
+#include "mgmt/disk_metrics.h"
+
+#include "mgmt/block/disks.h"
+#include "mgmt/hcs/metrics.h"
+
+static void add(struct block_counters *sum, const struct block_counters *c)
+{
+    for (size_t i = 0; i < ARRAY_LEN(sum->requests); i++) {
+        sum->requests[i] += c->requests[i];
+        sum->bytes[i] += c->bytes[i];
+    }
+    sum->errors += c->errors;
+    sum->timeouts += c->timeouts;
+    sum->resets += c->resets;
+    sum->queued += c->queued;
+}
+
+static void disk_metrics(struct metrics *m)
+{
+    struct block_counters sum = {0};
+    const struct node_disk *disk;
+    uint32_t count = 0, failed = 0;
+
+    for (; (disk = disks_get(count)) != NULL; count++) {
+        add(&sum, &disk->dev->counters);
+        failed += disk->dev->failed;
+    }
+    metrics_gauge(m, "disks", count);
+    metrics_gauge(m, "disks_failed", failed);
+    metrics_counter(m, "disk_reads_total", sum.requests[BLOCK_READ]);
+    metrics_counter(m, "disk_read_bytes_total", sum.bytes[BLOCK_READ]);
+    metrics_counter(m, "disk_writes_total", sum.requests[BLOCK_WRITE]);
+    metrics_counter(m, "disk_written_bytes_total", sum.bytes[BLOCK_WRITE]);
+    metrics_counter(m, "disk_flushes_total", sum.requests[BLOCK_FLUSH]);
+    metrics_counter(m, "disk_discards_total", sum.requests[BLOCK_DISCARD]);
+    metrics_counter(m, "disk_errors_total", sum.errors);
+    metrics_counter(m, "disk_timeouts_total", sum.timeouts);
+    metrics_counter(m, "disk_resets_total", sum.resets);
+    metrics_gauge(m, "disk_requests_queued", sum.queued);
+}
+
+void disk_metrics_init(void)
+{
+    static struct metrics_source source = {.write = disk_metrics};
+
+    metrics_source_add(&source);
+}

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disks of every kind that has a driver, looked at and wiped from the operator's shell; the image files are the
+witnesses. AHCI, NVMe and virtio-blk in QEMU, IDE in Bochs."""
+import os
+import re
+
+import pytest
+from booted import BUILD, Booted
+from test_console import Shell, rows
+
+MIB = 1 << 20
+SIZE = 16 * 63 * 16 * 512  # whole cylinders for Bochs: 7.9 MiB
+BAD_SECTOR = 3000
+DEVICES = {"ahci": "ide-hd,bus=ide.1,drive={0},serial={0}", "nvme": "nvme,drive={0},serial={0}",
+           "virtio-blk": "virtio-blk-pci,drive={0},serial={0}"}
+
+
+def make_image(folder, name):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.img"
+    path.write_bytes(os.urandom(SIZE))
+    return path
+
+
+def qemu_disk(driver, path):
+    """A disk on which one sector cannot be read."""
+    name = driver.replace("-", "")
+    return ["-drive", f"if=none,id={name},driver=raw,cache.direct=off,file.driver=blkdebug,file.image.filename={path},"
+            f"file.inject-error.0.event=read_aio,file.inject-error.0.sector={BAD_SECTOR}",
+            "-device", DEVICES[driver].format(name)]
+
+
+class Machine:
+    """A node with further disks: driver -> image file."""
+
+    def __init__(self, engine):
+        folder = BUILD / "test" / "boot" / f"disk-{engine}"
+        drivers = list(DEVICES) if engine == "svm" else ["ide"]
+        self.images = {driver: make_image(folder, driver) for driver in drivers}
+        if engine == "svm":
+            extra = [argument for driver in drivers for argument in qemu_disk(driver, self.images[driver])]
+        else:
+            extra = [f"ata0-slave: type=disk, path={self.images['ide']}, mode=flat"]
+        self.booted = Booted(f"disk-{engine}", engine, extra=extra)
+        self.shell = Shell(self.booted)
+        self.can_fail = engine == "svm"
+
+    def stop(self):
+        self.booted.stop()
+        for path in self.images.values():
+            path.unlink()
+
+    def name_of(self, driver):
+        """The added disk of this driver: the one without partitions."""
+        table = self.shell.run("disks")
+        candidates = [line.split()[0] for line in table.splitlines() if f"  {driver}  " in line]
+        names = [name for name in candidates if re.fullmatch(r"disk\d+", name) and f"{name}p1" not in candidates]
+        assert len(names) == 1, table
+        return names[0]
+
+    def read(self, name, sector):
+        text = self.shell.run(f"disk read {name} {sector}")
+        found = re.findall(r"^[0-9a-f]{3}  ((?:[0-9a-f]{2} ){16})", text, re.MULTILINE)
+        assert len(found) == 32, text
+        return bytes.fromhex("".join(found))
+
+
+@pytest.fixture(scope="module", params=["svm", "vtx"])
+def machine(request):
+    machine = Machine(request.param)
+    yield machine
+    machine.stop()
+
+
+def test_partitions_are_named(machine):
+    """Of the disk that the node booted from."""
+    table = rows(machine.shell.run("disk list"))
+    states = [name for name, cells in table.items() if cells[0] == "keelson-state"]
+    assert len(states) == 1 and re.fullmatch(r"disk\dp4", states[0])
+    first = machine.read(states[0][:-2], 1)  # the GPT header
+    assert first.startswith(b"EFI PART")
+    assert not any(machine.read(states[0], 0))  # mkimage leaves it empty
+
+
+def test_reads_what_is_there(machine):
+    for driver, path in machine.images.items():
+        content, name = path.read_bytes(), machine.name_of(driver)
+        for sector in (0, 1, 4097, SIZE // 512 - 1):
+            assert machine.read(name, sector) == content[sector * 512:][:512], (driver, sector)
+
+
+def test_reports_a_bad_sector(machine):
+    if not machine.can_fail:
+        pytest.skip("Bochs cannot make a disk fail")
+    for driver, path in machine.images.items():
+        name = machine.name_of(driver)
+        assert machine.shell.run(f"disk read {name} {BAD_SECTOR}") == f"error: {name}: input/output error", driver
+        # The next one is in order again.
+        assert machine.read(name, BAD_SECTOR + 64) == path.read_bytes()[(BAD_SECTOR + 64) * 512:][:512], driver
+
+
+def test_wipes(machine):
+    """Exactly the first and the last MiB; it is in the file when the command says so."""
+    for driver, path in machine.images.items():
+        before, name = path.read_bytes(), machine.name_of(driver)
+        assert "say --force" in machine.shell.run(f"disk wipe {name}")
+        assert path.read_bytes() == before
+        assert machine.shell.run(f"disk wipe {name} --force") == f"{name}: wiped"
+        assert path.read_bytes() == bytes(MIB) + before[MIB:-MIB] + bytes(MIB), driver
+
+
+def test_counters(machine):
+    count = sum(1 for _ in machine.images)
+    metrics = machine.booted.client.curl("/metrics")[2].decode()
+    values = {name: int(value) for name, value in re.findall(r"^keelson_(disk\w*) (\d+)$", metrics, re.MULTILINE)}
+    assert values["disks"] == count + 1
+    assert values["disks_failed"] == values["disk_timeouts_total"] == values["disk_requests_queued"] == 0
+    assert values["disk_errors_total"] == (count if machine.can_fail else 0)
+    assert values["disk_written_bytes_total"] == 2 * MIB * count
+    assert values["disk_flushes_total"] == count
