@@ -1,4 +1,4 @@
-// srcs: mgmt/shell/shell.c mgmt/shell/line.c mgmt/shell/words.c mgmt/shell/table.c mgmt/shell/term.c mgmt/shell/command.c mgmt/shell/complete.c mgmt/shell/cmd_system.c mgmt/shell/cmd_node.c mgmt/shell/cmd_hv.c mgmt/shell/cmd_disk.c mgmt/block/block.c mgmt/block/disks.c mgmt/block/disk_io.c mgmt/block/gpt.c mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/unit/fake_terminal.c
+// srcs: mgmt/shell/shell.c mgmt/shell/line.c mgmt/shell/words.c mgmt/shell/table.c mgmt/shell/term.c mgmt/shell/command.c mgmt/shell/complete.c mgmt/shell/cmd_system.c mgmt/shell/cmd_node.c mgmt/shell/cmd_store.c mgmt/core/keeper.c mgmt/shell/cmd_hv.c mgmt/shell/cmd_disk.c mgmt/block/block.c mgmt/block/disks.c mgmt/block/disk_io.c mgmt/block/gpt.c mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/unit/fake_terminal.c
 // libs: mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // The shell at a terminal, over the real core on the simulated hypervisor: every command, completion, waiting,
@@ -688,7 +688,7 @@ static void test_completion(void **state)
     assert_shows(terminal_text(), "partitions  vps  exits  memory  log  loglevel  dump");
     assert_string_equal(terminal_row(0), "keelson> hv");
     type("\x15\t");
-    assert_shows(terminal_text(), "system  console  image  event  events  operation");
+    assert_shows(terminal_text(), "system  console  image  store  event  events  operation");
     assert_true(terminal_widest() <= TERM_WIDTH);
 }
 
