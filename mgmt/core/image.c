@@ -227,7 +227,9 @@ static void image_publish(struct image *image)
     }
     image->next = *p;
     *p = image;
-    image->created_ms = plat_unix_ms();
+    if (image->created_ms == 0) { // else it came with a time
+        image->created_ms = plat_unix_ms();
+    }
     event_post(EVENT_IMAGE_ADDED, image->name, "%llu bytes", (unsigned long long)image->content.size);
 }
 

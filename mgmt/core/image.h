@@ -61,6 +61,7 @@ enum core_status image_delete(const char *name, struct core_error *error);
 enum core_status image_deletable(const char *name, struct core_error *error);
 // Deletes; systems that took it into use meanwhile keep it to themselves.
 void image_forget(const char *name);
+// Before it is published: when it was made, instead of now.
 void image_set_created(struct image *image, int64_t created_ms);
 void image_ref(struct image *image);
 void image_unref(struct image *image);

@@ -5,6 +5,7 @@
 
 #include "mgmt/plat.h"
 #include "mgmt/state/state_priv.h"
+#include "mgmt/store/upload.h"
 
 static struct store *store;
 static bool usable;
@@ -175,6 +176,26 @@ static void gone(void *arg, enum store_status status)
     when_ready();
 }
 
+static void upload_dropped(void *arg, enum store_status status)
+{
+    (void)arg;
+    if (status != STORE_OK) {
+        plat_log(LOG_WARN, "store: an unfinished upload still takes space: %s", store_status_text(status));
+    }
+}
+
+// Those that the last stop cut short: clients of the API begin anew.
+static void drop_uploads(void)
+{
+    for (struct volume *v = upload_next(store, NULL); v != NULL; v = upload_next(store, v)) {
+        enum store_status status = volume_delete(v, upload_dropped, NULL);
+
+        if (status != STORE_OK) {
+            upload_dropped(NULL, status);
+        }
+    }
+}
+
 static void opened(void *arg, enum store_status status)
 {
     struct store_info info;
@@ -187,6 +208,8 @@ static void opened(void *arg, enum store_status status)
         return;
     }
     usable = true;
+    state_metrics_init();
+    drop_uploads();
     store_get_info(store, &info);
     plat_log(LOG_NOTICE, "store: %s %s, %llu of %llu MB free", place,
              info.formatted ? "formatted" : "mounted", (unsigned long long)info.free_bytes >> 20,

@@ -8,7 +8,7 @@
 #include "mgmt/state/state_priv.h"
 #include "mgmt/store/upload.h"
 
-#define PIECE (256u << 10)
+#define PIECE (32u << 10)
 
 // --- to the disk ---
 
@@ -27,9 +27,13 @@ struct save {
 static void save_end(void *arg, enum store_status status)
 {
     struct save *s = arg;
+    struct volume_info info;
     struct core_error error;
 
-    if (status != STORE_OK) {
+    if (status == STORE_OK) {
+        volume_get_info(s->volume, &info);
+        image_set_created(s->image, info.created_ms);
+    } else {
         state_error(&error, status, "image");
     }
     s->done(s->arg, status != STORE_OK ? &error : NULL);
@@ -160,7 +164,8 @@ static void load_end(const char *problem)
         plat_log(LOG_ERROR, "store: image '%s' is not available: %s", info.name, problem);
         image_upload_abort(load.upload);
     } else {
-        image_set_created(image_upload_publish(load.upload), info.created_ms);
+        image_set_created(image_upload_sealed(load.upload), info.created_ms);
+        image_upload_publish(load.upload);
         load.count++;
     }
     volume_close(v);

@@ -13,5 +13,6 @@ void state_save_image(struct image *image, keeper_done done, void *arg);
 void state_delete_image(const char *name, keeper_done done, void *arg);
 // Brings all images into the guest pool, one after the other; what does not fit stays on the disk alone.
 void state_load_images(void (*loaded)(void));
+void state_metrics_init(void);
 
 #endif

@@ -42,28 +42,29 @@ static void run_one(struct txn_queue *q, struct txn *t)
     db_exec(q->db, "RELEASE one");
 }
 
-static enum store_status commit(struct txn_queue *q, sqlite3_int64 changes)
+static enum store_status commit(struct txn_queue *q)
 {
+    uint64_t flushes = q->worker->flushes;
     int rc;
 
     if (sqlite3_get_autocommit(q->db)) { // an error has ended the transaction
-        return db_status(sqlite3_errcode(q->db)) == STORE_OK ? STORE_IO : db_status(sqlite3_errcode(q->db));
-    }
-    if (q->flush && sqlite3_total_changes64(q->db) == changes && worker_flush(q->worker) != DISK_OK) {
-        db_exec(q->db, "ROLLBACK");
-        return STORE_IO;
+        enum store_status status = db_status(sqlite3_errcode(q->db));
+
+        return status == STORE_OK ? STORE_IO : status;
     }
     rc = db_exec(q->db, "COMMIT");
     if (rc != SQLITE_OK) {
         db_exec(q->db, "ROLLBACK");
+        return db_status(rc);
     }
-    return db_status(rc);
+    // Without a change in the database SQLite has flushed nothing.
+    return q->flush && q->worker->flushes == flushes && worker_flush(q->worker) != DISK_OK ? STORE_IO
+                                                                                           : STORE_OK;
 }
 
 // Runs `batch`, a list, in one transaction. False: it failed as a whole, and every status says so.
 static bool run_batch(struct txn_queue *q, struct txn *batch)
 {
-    sqlite3_int64 changes = sqlite3_total_changes64(q->db);
     enum store_status status;
     int rc = db_exec(q->db, "BEGIN IMMEDIATE");
 
@@ -71,7 +72,7 @@ static bool run_batch(struct txn_queue *q, struct txn *batch)
     for (struct txn *t = batch; rc == SQLITE_OK && t != NULL; t = t->next) {
         run_one(q, t);
     }
-    status = rc == SQLITE_OK ? commit(q, changes) : db_status(rc);
+    status = rc == SQLITE_OK ? commit(q) : db_status(rc);
     q->commits++;
     if (status == STORE_OK) {
         return true;

@@ -12,7 +12,7 @@
 
 #include "mgmt/store/volume.h"
 
-#define UPLOAD_BUFFER (512u << 10)
+#define UPLOAD_BUFFER (256u << 10)
 #define UPLOAD_RECORD_BYTES (32ull << 20) // how often what has arrived is recorded
 
 struct upload;

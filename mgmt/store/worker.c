@@ -110,6 +110,7 @@ enum disk_status worker_write(struct worker *w, uint64_t sector, const void *buf
 
 enum disk_status worker_flush(struct worker *w)
 {
+    w->flushes++;
     return access_disk(w, DISK_FLUSH, 0, NULL, 0);
 }
 

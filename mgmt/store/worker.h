@@ -21,7 +21,8 @@ struct worker {
     struct worker_job *first, **last;
     struct plat_work wake;
     struct disk_request request;
-    bool waiting; // for the disk
+    uint64_t flushes; // asked for so far
+    bool waiting;     // for the disk
     bool stop;
 };
 

@@ -1,7 +1,8 @@
 // srcs: tests/sim/store_run.c tests/sim/disk_sim.c tests/sim/plat_host.c mgmt/store/check.c mgmt/store/db.c mgmt/store/fiber.c mgmt/store/fiber_switch.S mgmt/store/layout.c mgmt/store/map.c mgmt/store/record.c mgmt/store/space.c mgmt/store/store.c mgmt/store/txn.c mgmt/store/upload.c mgmt/store/vfs.c mgmt/store/volume.c mgmt/store/volume_delete.c mgmt/store/volume_flush.c mgmt/store/volume_io.c mgmt/store/volume_load.c mgmt/store/worker.c
 // libs: sqlite3 mbedtls
 // SPDX-License-Identifier: Apache-2.0
-// Power cuts at random moments, over many seeds; KEELSON_SEEDS=N runs N of them (make soak: many), KEELSON_SEED=S that one.
+// Power cuts at random moments, over many seeds; KEELSON_SEED=S runs that one, KEELSON_SEEDS=N so many
+// (make soak).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +28,7 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
 static void acknowledged_work_survives(void **state)
 {
     uint64_t first = number_of("KEELSON_SEED", 1);
-    uint64_t count = getenv("KEELSON_SEED") != NULL ? 1 : number_of("KEELSON_SEEDS", SEEDS);
+    uint64_t count = number_of("KEELSON_SEEDS", getenv("KEELSON_SEED") != NULL ? 1 : SEEDS);
     struct store_run_counts counts = {0};
 
     (void)state;
