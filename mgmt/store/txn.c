@@ -47,7 +47,7 @@ static enum store_status commit(struct txn_queue *q)
     uint64_t flushes = q->worker->flushes;
     int rc;
 
-    if (sqlite3_get_autocommit(q->db)) { // an error has ended the transaction
+    if (sqlite3_get_autocommit(q->db)) {
         enum store_status status = db_status(sqlite3_errcode(q->db));
 
         return status == STORE_OK ? STORE_IO : status;
@@ -69,7 +69,8 @@ static bool run_batch(struct txn_queue *q, struct txn *batch)
     int rc = db_exec(q->db, "BEGIN IMMEDIATE");
 
     q->flush = false;
-    for (struct txn *t = batch; rc == SQLITE_OK && t != NULL; t = t->next) {
+    // Some errors end the whole transaction; a savepoint opened then would commit by itself.
+    for (struct txn *t = batch; t != NULL && !sqlite3_get_autocommit(q->db); t = t->next) {
         run_one(q, t);
     }
     status = rc == SQLITE_OK ? commit(q) : db_status(rc);

@@ -69,7 +69,7 @@ struct image_model {
 struct run {
     struct disk_sim disk;
     struct store *store;
-    uint64_t random;
+    uint64_t random, error_every;
     uint32_t versions;
     unsigned writers;
     uint8_t writer_of[VERSIONS_MAX];
@@ -780,16 +780,29 @@ static bool check_all(struct run *r)
     return r->report.problems == 0 ? true : wrong(r, "check: %.200s", r->report.text);
 }
 
-// Works until the power goes and what was under way has failed.
+static bool store_has_failed(const struct run *r)
+{
+    struct store_info info;
+
+    store_get_info(r->store, &info);
+    return info.failed;
+}
+
+// Works until the power goes, or the store gives up on its disk, and what was under way has failed.
 static void live(struct run *r)
 {
     struct remembered before;
 
+    r->disk.error_every = r->error_every;
     do {
         start_work(r);
         remember(r, &before);
         turn(r);
+        if (store_has_failed(r)) {
+            disk_sim_cut(&r->disk);
+        }
     } while (!r->disk.dead);
+    r->disk.error_every = 0;
     while (busy(r)) {
         turn(r);
     }
@@ -823,6 +836,7 @@ static struct run *run_new(const struct store_run_options *options, struct store
     r->counts = counts;
     disk_sim_init(&r->disk, PARTITION_SECTORS, options->seed ^ 0x5eed);
     r->disk.lies_about_flush = options->lies_about_flush;
+    r->error_every = options->error_every;
     for (unsigned i = 0; i < ARRAY_LEN(r->disks); i++) {
         r->disks[i].run = r;
         r->disks[i].index = i;

@@ -9,6 +9,7 @@ struct store_run_options {
     uint64_t seed;
     unsigned lives;        // how often the power goes and comes back
     bool lies_about_flush; // the disk has a fault that the run must find
+    uint64_t error_every;  // one in so many requests fails while the store works; 0: none
 };
 
 struct store_run_counts {
