@@ -91,12 +91,28 @@ static enum store_status refuse_foreign(struct store *s, const uint8_t *head)
     const char *owner = layout_recognise(head, HEAD_BYTES);
 
     snprintf(s->error, sizeof s->error,
-             "the state partition holds %s; wipe its first MiB to give it to Keelson",
+             "the state partition holds %s; wipe its first and last MiB to give it to Keelson",
              owner != NULL ? owner : "data that is not Keelson's");
     return STORE_FOREIGN;
 }
 
-static enum store_status judge(struct store *s, struct worker *w, const uint8_t *head)
+// Blank is what has zeros in its first and last MiB, where others keep what they are known by. `head` is overwritten.
+static enum store_status format_blank(struct store *s, struct worker *w, uint8_t *head)
+{
+    if (!all_zero(head, HEAD_BYTES)) {
+        return refuse_foreign(s, head);
+    }
+    if (worker_read(w, s->disk->sectors - LAYOUT_HEAD_SECTORS, head, LAYOUT_HEAD_SECTORS) != DISK_OK) {
+        return refuse(s, STORE_IO, "the state partition cannot be read");
+    }
+    if (!all_zero(head, HEAD_BYTES)) {
+        memset(head, 0, HEAD_BYTES); // signatures are those of a beginning
+        return refuse_foreign(s, head);
+    }
+    return format(s, w);
+}
+
+static enum store_status judge(struct store *s, struct worker *w, uint8_t *head)
 {
     const struct layout_super *a = (const void *)(head + (size_t)LAYOUT_SUPER_A * DISK_SECTOR);
     const struct layout_super *b = (const void *)(head + (size_t)LAYOUT_SUPER_B * DISK_SECTOR);
@@ -112,7 +128,7 @@ static enum store_status judge(struct store *s, struct worker *w, const uint8_t 
     if (first == LAYOUT_DAMAGED || second == LAYOUT_DAMAGED) {
         return refuse(s, STORE_CORRUPT, "both superblocks are damaged, or the partition has become smaller");
     }
-    return all_zero(head, HEAD_BYTES) ? format(s, w) : refuse_foreign(s, head);
+    return format_blank(s, w, head);
 }
 
 static enum store_status find_super(struct store *s, struct worker *w)

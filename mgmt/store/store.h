@@ -24,7 +24,7 @@ struct store;
 
 typedef void (*store_done)(void *arg, enum store_status status);
 
-// Opens the store on `disk`, which must stay. A partition of zeros is formatted; one that holds anything else is
+// Opens the store on `disk`, which must stay. A partition with zeros in its first and last MiB is formatted; one that holds anything else is
 // refused. done(): on success the store is ready; on failure only store_error() and store_close() may be called.
 // NULL without memory. One store at a time.
 struct store *store_open(struct disk *disk, store_done done, void *arg);

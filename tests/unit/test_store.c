@@ -226,6 +226,13 @@ static void foreign_is_refused_and_named(void **state)
     assert_int_equal(store_put(store, "setting", "a", "b", 1, on_done, NULL), STORE_IO);
     assert_memory_equal(before, disk.media, (size_t)SECTORS * DISK_SECTOR);
     free(before);
+    close_it();
+    disk.media[1080] = disk.media[1081] = 0;
+    disk.media[(size_t)SECTORS * DISK_SECTOR - 4096] = 1; // such as a RAID member's superblock
+    assert_int_equal(open_it(), STORE_FOREIGN);
+    close_it();
+    disk.media[(size_t)SECTORS * DISK_SECTOR - 4096] = 0;
+    assert_int_equal(open_it(), STORE_OK);
 }
 
 static void later_versions_are_left_alone(void **state)
