@@ -15,9 +15,9 @@
 #include "tests/sim/plat_host.h"
 #include "tests/sim/store_run.h"
 
-#define SEEDS 100
-#define FAILING_SEEDS 40
-#define LYING_SEEDS 20
+#define SEEDS 60
+#define FAILING_SEEDS 20
+#define LYING_SEEDS 10
 
 static uint64_t number_of(const char *name, uint64_t otherwise)
 {
