@@ -26,7 +26,7 @@ include mk/lint.mk
 
 # ---- what people type --------------------------------------------------------------------------------
 
-.PHONY: all image test test-unit test-guest test-boot bench lint format fuzz clean distclean help setup
+.PHONY: all image test test-unit test-sim test-guest test-boot bench lint format fuzz clean distclean help setup
 
 all: image tools ## the disk image and the client tools (default)
 

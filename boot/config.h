@@ -23,8 +23,8 @@ enum config_result config_read(struct boot_info *info);
 uint32_t config_tidy(char *config, uint32_t length, bool cut);
 
 // Finds `key = value` in config, the last such line winning, and copies the value without surrounding
-// blanks. Returns false when there is none or it is too long.
-bool config_value(const char *config, const char *key, char value[CONFIG_VALUE_MAX]);
+// blanks; what does not fit is cut off. Returns the number of the line, from 1, or 0 when there is none.
+uint32_t config_value(const char *config, const char *key, char value[CONFIG_VALUE_MAX]);
 
 // Log level of a value: a number 0..4 or a name (error, notice, warn, info, debug); -1 for anything else.
 int config_log_level(const char *value);

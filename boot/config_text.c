@@ -52,7 +52,7 @@ static const char *match_key(const char *line, const char *key)
     return *key == '\0' && *line == '=' ? line + 1 : NULL;
 }
 
-static bool copy_value(const char *from, char value[CONFIG_VALUE_MAX])
+static void copy_value(const char *from, char value[CONFIG_VALUE_MAX])
 {
     uint32_t length = 0;
     while (is_blank(*from)) {
@@ -64,21 +64,20 @@ static bool copy_value(const char *from, char value[CONFIG_VALUE_MAX])
     while (length > 0 && is_blank(from[length - 1])) {
         length--;
     }
-    if (length >= CONFIG_VALUE_MAX) {
-        return false;
-    }
+    length = MIN(length, CONFIG_VALUE_MAX - 1);
     mem_copy(value, from, length);
     value[length] = '\0';
-    return true;
 }
 
-bool config_value(const char *config, const char *key, char value[CONFIG_VALUE_MAX])
+uint32_t config_value(const char *config, const char *key, char value[CONFIG_VALUE_MAX])
 {
-    bool found = false;
+    uint32_t number = 0, found = 0;
     for (const char *line = config; *line != '\0';) {
         const char *at = match_key(line, key);
+        number++;
         if (at != NULL) {
-            found = copy_value(at, value);
+            found = number;
+            copy_value(at, value);
         }
         while (*line != '\0' && *line != '\n') {
             line++;

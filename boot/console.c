@@ -90,23 +90,24 @@ static bool equals(const char *a, const char *b)
     return *a == *b;
 }
 
-void console_init(const char *choice)
+bool console_init(const char *choice)
 {
-    port = 0x3f8;
-    irq = 4;
-    if (choice != NULL && equals(choice, "com2")) {
-        port = 0x2f8;
-        irq = 3;
-    }
-    if ((choice != NULL && equals(choice, "none")) || !uart_exists(port)) {
+    bool com2 = choice != NULL && equals(choice, "com2");
+    bool none = choice != NULL && equals(choice, "none");
+    bool understood = choice == NULL || com2 || none || equals(choice, "com1");
+
+    port = com2 ? 0x2f8 : 0x3f8;
+    irq = com2 ? 3 : 4;
+    if (none || !uart_exists(port)) {
         port = 0;
         irq = 0;
-        return;
+        return understood;
     }
     firmware_mirrors = conout_has_uart();
     if (!firmware_mirrors) {
         uart_setup();
     }
+    return understood;
 }
 
 uint16_t console_port(void)

@@ -9,8 +9,9 @@
 #include <stdint.h>
 
 // Chooses the serial port by the `console` value of keelson.cfg ("com1", "com2", "none" or NULL for the
-// default) and finds out whether it exists and whether the firmware's console already writes to it.
-void console_init(const char *choice);
+// default) and finds out whether it exists and whether the firmware's console already writes to it. Returns
+// false when the choice is none of these and com1 has been taken.
+bool console_init(const char *choice);
 
 // I/O base of the serial console, 0 when there is none, and its ISA interrupt.
 uint16_t console_port(void);

@@ -27,6 +27,7 @@ _Static_assert(sizeof(struct elf_segment) == 56, "Elf64_Phdr");
 #define PT_DYNAMIC 2
 #define PT_INTERP 3
 #define PF_EXEC 1
+#define PF_WRITE 2
 #define MAX_SEGMENTS 16
 #define MAX_IMAGE_BYTES (256ull << 20)
 
@@ -70,9 +71,16 @@ static const char *check_segment(const struct elf_segment *segment, size_t file_
     if (segment->memsz > MAX_IMAGE_BYTES || segment->vaddr + segment->memsz < segment->vaddr) {
         return "a segment is too large";
     }
+    if (segment->vaddr % PAGE_SIZE != 0) {
+        return "a segment does not begin on a page"; // pages have one kind of rights
+    }
+    if ((segment->flags & (PF_WRITE | PF_EXEC)) == (PF_WRITE | PF_EXEC)) {
+        return "a segment is both writable and executable";
+    }
     return NULL;
 }
 
+// Begin on a page both, so without overlap they share none.
 static bool overlaps(const struct elf_segment *a, const struct elf_segment *b)
 {
     return a->vaddr < b->vaddr + b->memsz && b->vaddr < a->vaddr + a->memsz;
@@ -107,12 +115,15 @@ static const char *check_segments(struct elf_image *image)
         if (table[i].type == PT_DYNAMIC || table[i].type == PT_INTERP) {
             return "the image is dynamically linked";
         }
-        if (table[i].type != PT_LOAD || table[i].memsz == 0) {
+        if (table[i].type != PT_LOAD) {
             continue;
         }
         const char *error = check_segment(&table[i], image->file_size);
         if (error != NULL) {
             return error;
+        }
+        if (table[i].memsz == 0) {
+            continue;
         }
         if (overlaps_an_earlier_one(table, i)) {
             return "segments overlap";
@@ -150,9 +161,31 @@ void elf_load(const struct elf_image *image, uint8_t *memory)
 
     mem_set(memory, 0, image->vend - image->vbase);
     for (unsigned i = 0; i < count; i++) {
-        if (table[i].type == PT_LOAD) {
+        if (table[i].type == PT_LOAD && table[i].memsz != 0) {
             mem_copy(memory + (table[i].vaddr - image->vbase), image->file + table[i].offset,
                      table[i].filesz);
         }
     }
+}
+
+uint32_t elf_segments(const struct elf_image *image, struct boot_segment *out, uint32_t cap)
+{
+    unsigned count;
+    const struct elf_segment *table = segments(image, &count);
+    uint32_t found = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        if (table[i].type != PT_LOAD || table[i].memsz == 0) {
+            continue;
+        }
+        if (found == cap) {
+            return 0;
+        }
+        out[found++] = (struct boot_segment){
+            .vaddr = table[i].vaddr,
+            .size = table[i].memsz,
+            .rights = table[i].flags & (BOOT_SEGMENT_READ | BOOT_SEGMENT_WRITE | BOOT_SEGMENT_EXEC),
+        };
+    }
+    return found;
 }

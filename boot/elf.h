@@ -3,7 +3,7 @@
 #ifndef KEELSON_BOOT_ELF_H
 #define KEELSON_BOOT_ELF_H
 
-#include <keelson/types.h>
+#include <keelson/bootinfo.h>
 
 struct elf_image {
     const uint8_t *file;
@@ -20,5 +20,8 @@ MUST_CHECK const char *elf_parse(struct elf_image *image, const void *file, size
 // Copies the segments to `memory`, which stands for image->vbase and holds vend - vbase bytes; zeroes
 // everything else in it. `image` was filled by elf_parse() without an error.
 void elf_load(const struct elf_image *image, uint8_t *memory);
+
+// Writes the loadable segments with their rights to `out`. Returns how many there are, 0 if more than `cap`.
+MUST_CHECK uint32_t elf_segments(const struct elf_image *image, struct boot_segment *out, uint32_t cap);
 
 #endif

@@ -74,41 +74,49 @@ static struct elf_image parse_payload(const uint8_t *file, const uint8_t *end, c
     return image;
 }
 
+static uint8_t read_log_level(const char *config)
+{
+    char value[CONFIG_VALUE_MAX];
+    uint32_t line = config_value(config, "log_level", value);
+    int level = line != 0 ? config_log_level(value) : DEFAULT_LOG_LEVEL;
+    if (level < 0) {
+        console_say(L"keelson.cfg line %d: log_level %a is not a level, using info", line, value);
+        level = DEFAULT_LOG_LEVEL;
+    }
+    return (uint8_t)level;
+}
+
 // The configuration decides where messages go, so it is read before the first of them.
 static void read_config(struct boot_info *info)
 {
     char value[CONFIG_VALUE_MAX];
     enum config_result result = config_read(info);
+    uint32_t line = config_value(info->config, "console", value);
+    bool understood = console_init(line != 0 ? value : NULL);
 
-    console_init(config_value(info->config, "console", value) ? value : NULL);
     console_say(L"Keelson %a booting", KEELSON_VERSION);
     if (result == CONFIG_CUT) {
         console_say(L"keelson.cfg is longer than %d bytes, the rest of it is ignored", BOOT_CONFIG_MAX - 1);
     }
-    info->log_level = DEFAULT_LOG_LEVEL;
-    if (config_value(info->config, "log_level", value)) {
-        int level = config_log_level(value);
-        if (level < 0) {
-            console_say(L"keelson.cfg: log_level %a is not a level, using info", value);
-        } else {
-            info->log_level = (uint8_t)level;
-        }
+    if (!understood) {
+        console_say(L"keelson.cfg line %d: console %a is none of com1, com2, none; using com1", line, value);
     }
+    info->log_level = read_log_level(info->config);
     info->com_port = console_port();
     info->com_irq = console_irq();
 }
 
 static void require_machine(void)
 {
-    const CHAR16 *engine = NULL;
-    const CHAR16 *missing = virt_check(&engine);
+    const char *engine = NULL;
+    const char *missing = virt_check(&engine);
     if (missing != NULL) {
-        console_refuse(L"%s", missing);
+        console_refuse(L"%a", missing);
     }
     if ((read_cr4() & CR4_LA57) != 0) {
         console_refuse(L"the firmware runs with 5-level paging: disable it in its setup.");
     }
-    console_say(L"processor: %s", engine);
+    console_say(L"processor: %a", engine);
 }
 
 static void find_machine(struct boot_info *info)

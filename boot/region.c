@@ -64,6 +64,10 @@ static void load_mgmt(struct boot_info *info, const struct elf_image *mgmt)
     info->mgmt_base = allocate(info->mgmt_size, L"the management partition");
     info->mgmt_vbase = mgmt->vbase;
     info->mgmt_entry = mgmt->entry;
+    info->mgmt_segment_count = elf_segments(mgmt, info->mgmt_segments, BOOT_MAX_SEGMENTS);
+    if (info->mgmt_segment_count == 0) {
+        console_refuse(L"the management partition has more than %d segments.", BOOT_MAX_SEGMENTS);
+    }
     mem_set((void *)info->mgmt_base, 0, info->mgmt_size);
     elf_load(mgmt, (uint8_t *)info->mgmt_base);
 }

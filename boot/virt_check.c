@@ -28,60 +28,60 @@
 #define MSR_VM_CR 0xc0010114
 #define VM_CR_SVMDIS BIT(4)
 
-static const CHAR16 *check_vmx(void)
+static const char *check_vmx(void)
 {
     uint64_t control = rdmsr(MSR_FEATURE_CONTROL);
     if ((control & FEATURE_CONTROL_LOCK) != 0 && (control & FEATURE_CONTROL_VMX_OUTSIDE_SMX) == 0) {
-        return L"VT-x is locked off by the firmware: enable VT-x (Intel Virtualization Technology) in its setup.";
+        return "VT-x is locked off by the firmware: enable VT-x (Intel Virtualization Technology) in its setup.";
     }
     // The high half of a control MSR says which controls may be 1.
     if ((rdmsr(MSR_VMX_PROCBASED_CTLS) >> 32 & PROCBASED_SECONDARY) == 0) {
-        return L"VT-x of this processor has no secondary controls, so neither EPT nor unrestricted guest.";
+        return "VT-x of this processor has no secondary controls, so neither EPT nor unrestricted guest.";
     }
     uint64_t secondary = rdmsr(MSR_VMX_PROCBASED_CTLS2) >> 32;
     if ((secondary & SECONDARY_EPT) == 0) {
-        return L"VT-x of this processor has no EPT (extended page tables).";
+        return "VT-x of this processor has no EPT (extended page tables).";
     }
     if ((secondary & SECONDARY_UNRESTRICTED) == 0) {
-        return L"VT-x of this processor has no unrestricted guest mode.";
+        return "VT-x of this processor has no unrestricted guest mode.";
     }
     if ((secondary & SECONDARY_VPID) == 0) {
-        return L"VT-x of this processor has no VPID (virtual processor identifiers).";
+        return "VT-x of this processor has no VPID (virtual processor identifiers).";
     }
     uint64_t ept = rdmsr(MSR_VMX_EPT_VPID_CAP);
     if ((ept & EPT_4_LEVEL) == 0 || (ept & EPT_WRITE_BACK) == 0 || (ept & EPT_2M_PAGES) == 0) {
-        return L"EPT of this processor lacks 4-level tables, write-back memory or 2 MiB pages.";
+        return "EPT of this processor lacks 4-level tables, write-back memory or 2 MiB pages.";
     }
     return NULL;
 }
 
-static const CHAR16 *check_svm(void)
+static const char *check_svm(void)
 {
     if ((rdmsr(MSR_VM_CR) & VM_CR_SVMDIS) != 0) {
-        return L"AMD-V is locked off by the firmware: enable SVM (AMD-V) in its setup.";
+        return "AMD-V is locked off by the firmware: enable SVM (AMD-V) in its setup.";
     }
     if (cpuid(0x80000000, 0).eax < 0x8000000a || (cpuid(0x8000000a, 0).edx & CPUID_SVM_EDX_NPT) == 0) {
-        return L"AMD-V of this processor has no nested paging (NPT).";
+        return "AMD-V of this processor has no nested paging (NPT).";
     }
     return NULL;
 }
 
-const CHAR16 *virt_check(const CHAR16 **engine)
+const char *virt_check(const char **engine)
 {
     struct cpuid extended = {0};
     if (cpuid(0x80000000, 0).eax >= 0x80000001) {
         extended = cpuid(0x80000001, 0);
     }
     if ((extended.edx & CPUID_EXT1_EDX_NX) == 0) {
-        return L"the processor has no no-execute pages, or the firmware has disabled them.";
+        return "the processor has no no-execute pages, or the firmware has disabled them.";
     }
     if ((cpuid(1, 0).ecx & CPUID_1_ECX_VMX) != 0) {
-        *engine = L"VT-x with EPT, unrestricted guest, VPID";
+        *engine = "VT-x with EPT, unrestricted guest, VPID";
         return check_vmx();
     }
     if ((extended.ecx & CPUID_EXT1_ECX_SVM) != 0) {
-        *engine = L"AMD-V with NPT";
+        *engine = "AMD-V with NPT";
         return check_svm();
     }
-    return L"the processor offers neither VT-x nor AMD-V (under an emulator: nested virtualization is off).";
+    return "the processor offers neither VT-x nor AMD-V (under an emulator: nested virtualization is off).";
 }

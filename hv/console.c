@@ -10,10 +10,13 @@
 #define ESCAPE_KEY 0x1e // Ctrl-^
 #define PARTIAL_MAX 256
 #define INPUT_SIZE 1024u
+#define RESUME_ROOM 8192u // free bytes in the UART's ring at which lines are shown again
+#define LOG_SHOWN 8192u   // bytes of the log that the monitor shows
 
 static bool sync = true;          // polled until interrupts work, and again after a panic
-static char partial[PARTIAL_MAX]; // the shell's unfinished line
-static size_t partial_len;
+static char partial[PARTIAL_MAX]; // [output lock] the shell's unfinished line
+static size_t partial_len;        // [output lock]
+static uint32_t hidden;           // [output lock] log lines since the last that was shown
 static spinlock_t output_lock;
 static char input[INPUT_SIZE];
 static uint32_t input_head, input_tail; // written by the interrupt handler; read by hypercall
@@ -27,37 +30,80 @@ void console_init(const struct boot_info *info)
 void console_set_sync(void)
 {
     sync = true;
+    (void)host_uart_write("", 0, true); // what waits in the ring goes first
 }
 
-static void emit(const char *text, size_t len)
+// Polling takes no lock: after a panic its holder has stopped. Returns what unlock_output() wants to know, since
+// another processor may end the polling meanwhile.
+static bool lock_output(void)
 {
-    while (len > 0) {
-        size_t n = host_uart_write(text, len, sync);
-
-        if (n == 0) {
-            n = host_uart_write(text, len, true); // the ring is full: wait for the wire, do not lose text
-        }
-        text += n;
-        len -= n;
-    }
-}
-
-void console_log_line(const char *line, size_t len)
-{
-    bool locked = !sync; // another processor may end the polling meanwhile
+    bool locked = !sync;
 
     if (locked) {
         spin_lock(&output_lock);
     }
+    return locked;
+}
+
+static void unlock_output(bool locked)
+{
+    if (locked) {
+        spin_unlock(&output_lock);
+    }
+}
+
+// [output lock] How many bytes the wire takes without anybody waiting for it.
+static size_t room(void)
+{
+    return sync ? SIZE_MAX : host_uart_room();
+}
+
+// [output lock] What does not fit is lost: the caller has looked at room(), or does not care.
+static void emit(const char *text, size_t len)
+{
+    (void)host_uart_write(text, len, sync);
+}
+
+// [output lock] One whole line above the shell's unfinished one.
+static void emit_line(const char *line, size_t len)
+{
     if (partial_len > 0) {
         emit("\r\x1b[K", 4);
     }
     emit(line, len);
     emit("\r\n", 2);
     emit(partial, partial_len);
-    if (locked) {
-        spin_unlock(&output_lock);
+}
+
+static size_t line_size(size_t len)
+{
+    return len + partial_len + 6; // as emit_line() at most
+}
+
+// [output lock] Lines were hidden, and there is room again: says how many.
+static void tell_hidden(void)
+{
+    char note[64];
+    size_t n;
+
+    if (hidden > 0 && room() >= RESUME_ROOM) {
+        n = format_line(note, sizeof(note), "(%u lines not shown)", hidden);
+        hidden = 0;
+        emit_line(note, n);
     }
+}
+
+void console_log_line(const char *line, size_t len)
+{
+    bool locked = lock_output();
+
+    tell_hidden();
+    if (hidden > 0 || room() < line_size(len)) {
+        hidden++;
+    } else {
+        emit_line(line, len);
+    }
+    unlock_output(locked);
 }
 
 static void track_partial(char c)
@@ -69,43 +115,62 @@ static void track_partial(char c)
     }
 }
 
-size_t console_shell_write(const char *text, size_t len, bool wait)
+size_t console_shell_write(const char *text, size_t len)
 {
-    spin_lock(&output_lock);
-    if (wait) {
-        emit(text, len);
-    } else {
-        len = host_uart_write(text, len, sync);
-    }
+    bool locked = lock_output();
+
+    len = host_uart_write(text, len, sync);
     for (size_t i = 0; i < len; i++) {
         track_partial(text[i]);
     }
-    spin_unlock(&output_lock);
+    unlock_output(locked);
     return len;
 }
 
 // --- input ---
 
+// The end of the log, as much as fits.
+static void show_log(void)
+{
+    uint64_t end = log_next_sequence();
+    uint64_t want = MIN((uint64_t)LOG_SHOWN, room());
+    uint64_t seq = end > want ? end - want : 0;
+    char buf[256];
+
+    while (seq < end) {
+        size_t n = log_read(&seq, buf, MIN(sizeof(buf), end - seq));
+
+        emit(buf, n);
+        seq += n;
+    }
+}
+
+static void monitor_say(const char *text, size_t len)
+{
+    bool locked = lock_output();
+
+    emit(text, len);
+    unlock_output(locked);
+}
+
 static void monitor_key(int key)
 {
-    char buf[256];
-    uint64_t seq = log_next_sequence() > 8192 ? log_next_sequence() - 8192 : 0;
+    bool locked;
 
     switch (key) {
     case 'd':
         monitor_dump();
         break;
     case 'l':
-        for (size_t n = log_read(&seq, buf, sizeof(buf)); n > 0; n = log_read(&seq, buf, sizeof(buf))) {
-            emit(buf, n);
-            seq += n;
-        }
+        locked = lock_output();
+        show_log();
+        unlock_output(locked);
         break;
     case 'r':
-        emit("\r\nmonitor: reset\r\n", 18);
+        monitor_say("\r\nmonitor: reset\r\n", 18);
         host_reset();
     default:
-        emit("\r\nmonitor: d dump, l log, r reset\r\n", 35);
+        monitor_say("\r\nmonitor: d dump, l log, r reset\r\n", 35);
     }
 }
 
@@ -128,7 +193,12 @@ static void take_byte(int c)
 
 void hv_console_interrupt(void)
 {
+    bool locked;
+
     host_uart_interrupt();
+    locked = lock_output();
+    tell_hidden();
+    unlock_output(locked);
     for (int c = host_uart_read(); c >= 0; c = host_uart_read()) {
         take_byte(c);
     }
@@ -147,7 +217,7 @@ size_t console_shell_read(char *buf, size_t cap)
     uint32_t head = __atomic_load_n(&input_head, __ATOMIC_ACQUIRE);
     size_t n = 0;
 
-    sync = false; // somebody listens: interrupts work
+    sync = !host_uart_has_interrupt(); // somebody listens: interrupts work, if the UART has one
     while (n < cap && input_tail != head) {
         buf[n++] = input[input_tail % INPUT_SIZE];
         __atomic_store_n(&input_tail, input_tail + 1, __ATOMIC_RELEASE);
@@ -176,7 +246,7 @@ void monitor_dump(void)
 
 void monitor_loop(void)
 {
-    emit("monitor: d dump, l log, r reset\r\n", 33);
+    monitor_say("monitor: d dump, l log, r reset\r\n", 33);
     for (;;) {
         int c = host_uart_read();
 

@@ -2,7 +2,9 @@
 // The serial console: multiplexes the log and the management shell, and reaches the monitor.
 //
 // The hypervisor owns the UART. Log lines are written whole; what the shell has on its unfinished line is
-// written again after them. Ctrl-^ followed by a letter reaches the monitor even when the management
+// written again after them. Nobody waits for the wire: while the UART's ring is full log lines are left out, and
+// counted by a line of their own when it has drained; the log keeps them. Only until interrupts work and after a
+// panic, and on a machine that gives the UART no interrupt, output is polled. Ctrl-^ followed by a letter reaches the monitor even when the management
 // partition is dead: h help, d dump, l log, r reset.
 #ifndef HV_CONSOLE_H
 #define HV_CONSOLE_H
@@ -13,8 +15,8 @@ struct boot_info;
 
 void console_init(const struct boot_info *info);     // early: polled output works from here on
 void console_log_line(const char *line, size_t len); // [log lock]
-// Returns how many bytes were taken: all of them, or with `wait` false what the UART's queue has room for.
-size_t console_shell_write(const char *text, size_t len, bool wait);
+// Returns how many bytes were taken: what the UART's ring has room for.
+size_t console_shell_write(const char *text, size_t len);
 size_t console_shell_read(char *buf, size_t cap);
 bool console_input_pending(void);
 void console_set_sync(void);                       // panic: write by polling from now on
@@ -27,5 +29,6 @@ size_t log_read(uint64_t *sequence, char *buf, size_t cap);
 uint64_t log_next_sequence(void);
 void log_line(enum log_level level, const char *text, size_t len); // one line of another's
 size_t format_text(char *buf, size_t cap, const char *fmt, __builtin_va_list ap);
+size_t format_line(char *buf, size_t cap, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 #endif

@@ -30,6 +30,13 @@ struct cpu {
 
 extern struct cpu cpus[HV_MAX_CPUS];
 extern uint32_t cpu_count;
+extern uint32_t cpu_first; // those before it run no VPs: 0, or 1 where virt_caps.spare_boot_cpu says so
+
+// How many processors run VPs.
+static inline uint32_t cpu_working(void)
+{
+    return cpu_count - cpu_first;
+}
 
 static inline struct cpu *this_cpu(void)
 {
@@ -50,17 +57,20 @@ void cpu_serve_calls(void);
 void cpu_kick(uint32_t index);
 
 // --- provided by arch/x86 (see arch/x86/host.h for the rest) ---
-uint64_t host_tsc(void);
+#ifdef KEELSON_HV
+static inline uint64_t host_tsc(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+#else
+uint64_t host_tsc(void); // a test's own clock
+#endif
 extern uint64_t host_tsc_hz;
 void host_timer_arm(uint64_t deadline_tsc); // one shot on this processor; ~0 disarms
 // Opens the interrupt window for a moment so that pending physical interrupts are taken through the IDT.
 void host_interrupt_window(void);
 // Waits with interrupts enabled until one arrives (STI;HLT); returns with interrupts off.
 void host_halt(void);
-
-// --- the hypervisor lock: everything about partitions, GPA spaces and frames ---
-void hv_lock(void); // serves cpu_call()s while waiting
-void hv_unlock(void);
 
 typedef struct {
     uint32_t next, owner;
@@ -82,6 +92,24 @@ static inline void spin_unlock(spinlock_t *l)
     __atomic_store_n(&l->owner, l->owner + 1, __ATOMIC_RELEASE);
 }
 
+// --- the hypervisor lock: everything about partitions, GPA spaces and frames ---
+extern spinlock_t hv_big_lock;
+void hv_lock_wait(uint32_t ticket); // slow half of hv_lock(); serves cpu_call()s
+
+static inline void hv_lock(void)
+{
+    uint32_t ticket = __atomic_fetch_add(&hv_big_lock.next, 1, __ATOMIC_ACQ_REL);
+
+    if (__builtin_expect(__atomic_load_n(&hv_big_lock.owner, __ATOMIC_ACQUIRE) != ticket, 0)) {
+        hv_lock_wait(ticket);
+    }
+}
+
+static inline void hv_unlock(void)
+{
+    spin_unlock(&hv_big_lock);
+}
+
 // --- log and failure (hv/log.c) ---
 enum log_level { LOG_ERROR, LOG_NOTICE, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void log_msg(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3); // one line, no newline
@@ -98,9 +126,16 @@ void panic(const char *fmt, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));
         }                                                                                                    \
     } while (0)
 
+#ifdef KEELSON_HOST
+extern uint64_t fake_direct_base; // where a test has the memory of its machine (tests/unit/fake_node.c)
+#define CPU_DIRECT_BASE fake_direct_base
+#else
+#define CPU_DIRECT_BASE 0xffff800000000000ull // HV_DIRECT_BASE
+#endif
+
 static inline void *spa_to_va(spa_t spa)
 {
-    return (void *)(0xffff800000000000ull + spa.v); // HV_DIRECT_BASE
+    return (void *)(CPU_DIRECT_BASE + spa.v);
 }
 extern uint64_t hv_image_spa; // where the image lies, set before anything else runs
 
@@ -109,8 +144,7 @@ static inline spa_t va_to_spa(const void *va)
 {
     uint64_t v = (uint64_t)va;
 
-    return SPA(v >= 0xffffffff80000000ull ? v - 0xffffffff80000000ull + hv_image_spa
-                                          : v - 0xffff800000000000ull);
+    return SPA(v >= 0xffffffff80000000ull ? v - 0xffffffff80000000ull + hv_image_spa : v - CPU_DIRECT_BASE);
 }
 
 #endif

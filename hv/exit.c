@@ -3,6 +3,7 @@
 #include "hv/exit.h"
 
 #include "arch/x86/decode.h"
+#include "arch/x86/guest_walk.h"
 #include "arch/x86/host.h"
 #include "arch/x86/policy.h"
 #include "arch/x86/vlapic.h"
@@ -34,27 +35,14 @@ unsigned vp_cpl(struct vp *vp)
     return virt->mode(vp) & VP_MODE_CPL;
 }
 
-static enum decode_mode decode_mode_of(struct vp *vp)
-{
-    uint32_t mode = virt->mode(vp);
-
-    if ((mode & VP_MODE_LMA) != 0 && (mode & VP_MODE_CS_L) != 0) {
-        return DECODE_64;
-    }
-    return (mode & VP_MODE_CS_D) != 0 ? DECODE_32 : DECODE_16;
-}
-
-unsigned vp_insn_len(struct vp *vp, unsigned opcode_bytes)
+unsigned vp_measure_insn(struct vp *vp, unsigned opcode_bytes)
 {
     struct insn_prefixes prefixes;
     uint8_t bytes[16];
     size_t n;
 
-    if (vp->exit.insn_len != 0) {
-        return vp->exit.insn_len;
-    }
     n = vp_fetch_insn(vp, bytes);
-    decode_prefixes(bytes, n, decode_mode_of(vp), &prefixes);
+    decode_prefixes(bytes, n, guest_code_mode(vp), &prefixes);
     return prefixes.count + opcode_bytes;
 }
 
@@ -66,20 +54,25 @@ enum vp_action vp_inject_exception(struct vp *vp, uint8_t vector, bool has_error
 
 // --- before an entry ---
 
-static void apply_completion(struct vp *vp)
+static __attribute__((noinline)) void take_dirty(struct vp *vp)
 {
     uint32_t dirty = __atomic_load_n(&vp->regs->dirty, __ATOMIC_RELAXED);
 
+    if (dirty & HV_DIRTY_RSP) {
+        vp_set_reg(vp, HV_REG_RSP, vp_gpr(vp, GPR_RSP));
+    }
+    if (dirty & HV_DIRTY_RIP) {
+        vp_set_reg(vp, HV_REG_RIP, vp->regs->rip);
+    }
+    if (dirty & HV_DIRTY_RFLAGS) {
+        vp_set_reg(vp, HV_REG_RFLAGS, (vp->regs->rflags & 0x3f7fd5) | 2);
+    }
+}
+
+static inline void apply_completion(struct vp *vp)
+{
     if (vp->completion & HV_XWAIT_DIRTY) {
-        if (dirty & HV_DIRTY_RSP) {
-            vp_set_reg(vp, HV_REG_RSP, vp_gpr(vp, GPR_RSP));
-        }
-        if (dirty & HV_DIRTY_RIP) {
-            vp_set_reg(vp, HV_REG_RIP, vp->regs->rip);
-        }
-        if (dirty & HV_DIRTY_RFLAGS) {
-            vp_set_reg(vp, HV_REG_RFLAGS, (vp->regs->rflags & 0x3f7fd5) | 2);
-        }
+        take_dirty(vp);
     }
     if (vp->completion & HV_XWAIT_ADVANCE) {
         virt->advance_rip(vp, vp->exit.insn_len);
@@ -112,14 +105,12 @@ static void take_init(struct vp *vp)
     vp->wait_sipi = vp->index != 0;
 }
 
-// Out of line, like prepare_entry(), for the sake of registers in the loop below.
+// Out of line for the sake of registers in the loop below.
 static __attribute__((noinline)) void serve_requests(struct vp *vp)
 {
     uint32_t req = __atomic_exchange_n(&vp->requests, 0, __ATOMIC_ACQ_REL);
 
-    if (req & VP_REQ_COMPLETE) {
-        apply_completion(vp);
-    }
+    apply_completion(vp); // of the instruction that was before them
     if (req & VP_REQ_INIT) {
         take_init(vp);
     }
@@ -135,23 +126,14 @@ static __attribute__((noinline)) void serve_requests(struct vp *vp)
     if (req & VP_REQ_NMI) {
         vp->nmi_pending = true;
     }
-    if (req != VP_REQ_COMPLETE) {
-        vp->check_interrupts = true;
-    }
-}
-
-// Ends HvCallXInterceptWait: its result is the cookie of a VP with a message, or 0.
-static void finish_wait(struct vp *vp)
-{
-    struct vp *child = intercept_next(vp->partition);
-
-    vp->waiting = false;
-    vp_set_gpr(vp, GPR_RDX, child == NULL ? 0 : child->cookie);
+    vp->check_interrupts = true;
 }
 
 static bool stays_halted(struct vp *vp, int vector)
 {
-    if (vp->nmi_pending || (vector >= 0 && (vp_reg(vp, HV_REG_RFLAGS) & BIT(9)) != 0)) {
+    // An NMI that is blocked by another one wakes nobody.
+    if ((vp->nmi_pending && virt->nmi_allowed(vp)) ||
+        (vector >= 0 && (vp_reg(vp, HV_REG_RFLAGS) & BIT(9)) != 0)) {
         vp->halted = false;
         return false;
     }
@@ -167,15 +149,15 @@ static void inject_interrupt(struct vp *vp, int vector)
         vp->interrupts++;
         vector = vlapic_pending(vp);
     }
-    vp->check_interrupts = vector >= 0;
+    vp->check_interrupts = vector >= 0 || vp->nmi_pending; // AMD-V has no exit for the end of an NMI's IRET
     virt->want_windows(vp, vector >= 0, vp->nmi_pending);
 }
 
-static __attribute__((noinline)) bool prepare_entry(struct vp *vp)
+static bool prepare_entry(struct vp *vp)
 {
-    int vector;
+    bool hardware = vlapic_in_hardware(vp);
+    int vector = hardware && !vp->halted ? -1 : vlapic_pending(vp);
 
-    vector = virt_caps.apicv && !vp->halted ? -1 : vlapic_pending(vp);
     if (vp->halted && stays_halted(vp, vector)) {
         return false;
     }
@@ -183,7 +165,7 @@ static __attribute__((noinline)) bool prepare_entry(struct vp *vp)
         virt->inject(vp, EVENT_NMI, 2, false, 0);
         vp->nmi_pending = false;
     }
-    if (virt_caps.apicv && !vp->nmi_pending) {
+    if (hardware && !vp->nmi_pending) {
         vp->check_interrupts = false; // the processor delivers by itself
         virt->want_windows(vp, false, false);
         return true;
@@ -205,6 +187,12 @@ static enum vp_action exit_interrupt(struct vp *vp)
 static enum vp_action exit_nothing(struct vp *vp)
 {
     (void)vp;
+    return VP_RESUME;
+}
+
+static enum vp_action exit_window(struct vp *vp)
+{
+    vp->check_interrupts = true;
     return VP_RESUME;
 }
 
@@ -256,11 +244,11 @@ static enum vp_action root_io(struct vp *vp)
     return VP_ADVANCE;
 }
 
-static void fill_string_io(struct vp *vp, struct hv_io_intercept *io)
+static __attribute__((noinline)) void fill_string_io(struct vp *vp, struct hv_io_intercept *io)
 {
     union hv_register_value seg;
 
-    io->info |= 8;
+    io->info |= (uint8_t)(8 | (vp->exit.io.rep ? 16 : 0));
     io->insn_byte_count = (uint8_t)vp_fetch_insn(vp, io->insn_bytes);
     (void)virt->get_reg(vp, HV_REG_ES + vp->exit.io.seg, &seg);
     io->ds = seg.segment;
@@ -269,6 +257,7 @@ static void fill_string_io(struct vp *vp, struct hv_io_intercept *io)
     io->rcx = vp_gpr(vp, GPR_RCX);
     io->rsi = vp_gpr(vp, GPR_RSI);
     io->rdi = vp_gpr(vp, GPR_RDI);
+    vp->message->header.payload_size = sizeof(*io);
 }
 
 static enum vp_action exit_io(struct vp *vp)
@@ -285,8 +274,6 @@ static enum vp_action exit_io(struct vp *vp)
     io->rax = vp_gpr(vp, GPR_RAX);
     if (vp->exit.io.string) {
         fill_string_io(vp, io);
-        io->info |= vp->exit.io.rep ? 16 : 0;
-        vp->message->header.payload_size = sizeof(*io);
     }
     return vp_intercept_send(vp);
 }
@@ -335,9 +322,11 @@ static enum vp_action exit_exception(struct vp *vp)
 
 enum vp_action vp_crash(struct vp *vp, uint32_t message_type, uint64_t parameter)
 {
-    LOGW("partition %u VP %u stopped: %s (raw %#x, qualification %#llx)", vp->partition->index, vp->index,
-         exit_reason_names[vp->exit.reason], vp->exit.raw, (unsigned long long)vp->exit.qual[0]);
-    virt->dump(vp);
+    if (vp->partition->is_root || log_limit_take(&vp->partition->log_limit, vp->partition->index)) {
+        LOGW("partition %u VP %u stopped: %s (raw %#x, qualification %#llx)", vp->partition->index, vp->index,
+             exit_reason_names[vp->exit.reason], vp->exit.raw, (unsigned long long)vp->exit.qual[0]);
+        virt->dump(vp);
+    }
     if (vp->partition->is_root) {
         panic("management partition VP %u: %s", vp->index, exit_reason_names[vp->exit.reason]);
     }
@@ -367,39 +356,34 @@ static enum vp_action exit_unknown(struct vp *vp)
 
 // --- the table ---
 
-struct exit_row {
-    enum vp_action (*handler)(struct vp *vp);
-    bool recheck; // look for a deliverable interrupt before the next entry; the local APIC asks by itself
-};
-
-static const struct exit_row rows[EXIT_REASON_COUNT] = {
-    [EXIT_INTERRUPT] = {exit_interrupt, false},
-    [EXIT_NMI] = {exit_nothing, false},
-    [EXIT_INTR_WINDOW] = {exit_nothing, true},
-    [EXIT_NMI_WINDOW] = {exit_nothing, true},
-    [EXIT_CPUID] = {exit_cpuid, false},
-    [EXIT_HYPERCALL] = {exit_hypercall, false},
-    [EXIT_RDMSR] = {exit_rdmsr, false},
-    [EXIT_WRMSR] = {exit_wrmsr, false},
-    [EXIT_IO] = {exit_io, false},
-    [EXIT_HLT] = {exit_hlt, true},
-    [EXIT_GPA_FAULT] = {exit_gpa_fault, false},
-    [EXIT_CR_ACCESS] = {exit_cr_access, false},
-    [EXIT_EXCEPTION] = {exit_exception, false},
-    [EXIT_APIC_ACCESS] = {vlapic_exit_mmio, false},
-    [EXIT_APIC_WRITE] = {vlapic_exit_write, false},
-    [EXIT_APIC_EOI] = {vlapic_exit_eoi, false},
-    [EXIT_XSETBV] = {exit_xsetbv, false},
-    [EXIT_PAUSE] = {exit_pause, false},
-    [EXIT_WBINVD] = {exit_advance, false},
-    [EXIT_MONITOR] = {exit_ud, false},
-    [EXIT_VIRT_INSN] = {exit_ud, false},
-    [EXIT_TASK_SWITCH] = {exit_unknown, false},
-    [EXIT_TRIPLE_FAULT] = {exit_triple_fault, false},
-    [EXIT_INIT] = {exit_nothing, false},
-    [EXIT_RDPMC] = {exit_gp, false},
-    [EXIT_INVALID_STATE] = {exit_invalid_state, false},
-    [EXIT_UNKNOWN] = {exit_unknown, false},
+static enum vp_action (*const handlers[EXIT_REASON_COUNT])(struct vp *vp) = {
+    [EXIT_INTERRUPT] = exit_interrupt,
+    [EXIT_NMI] = exit_nothing,
+    [EXIT_INTR_WINDOW] = exit_window,
+    [EXIT_NMI_WINDOW] = exit_window,
+    [EXIT_CPUID] = exit_cpuid,
+    [EXIT_HYPERCALL] = exit_hypercall,
+    [EXIT_RDMSR] = exit_rdmsr,
+    [EXIT_WRMSR] = exit_wrmsr,
+    [EXIT_IO] = exit_io,
+    [EXIT_HLT] = exit_hlt,
+    [EXIT_GPA_FAULT] = exit_gpa_fault,
+    [EXIT_CR_ACCESS] = exit_cr_access,
+    [EXIT_EXCEPTION] = exit_exception,
+    [EXIT_APIC_ACCESS] = vlapic_exit_mmio,
+    [EXIT_APIC_WRITE] = vlapic_exit_write,
+    [EXIT_APIC_EOI] = vlapic_exit_eoi,
+    [EXIT_XSETBV] = exit_xsetbv,
+    [EXIT_PAUSE] = exit_pause,
+    [EXIT_WBINVD] = exit_advance,
+    [EXIT_MONITOR] = exit_ud,
+    [EXIT_VIRT_INSN] = exit_ud,
+    [EXIT_TASK_SWITCH] = exit_unknown,
+    [EXIT_TRIPLE_FAULT] = exit_triple_fault,
+    [EXIT_INIT] = exit_nothing,
+    [EXIT_RDPMC] = exit_gp,
+    [EXIT_INVALID_STATE] = exit_invalid_state,
+    [EXIT_UNKNOWN] = exit_unknown,
 };
 
 #define NAME(reason, name) [reason] = name,
@@ -410,32 +394,43 @@ _Static_assert(HV_CTR_EXIT0 + EXIT_REASON_COUNT <= HV_CTR_COUNT, "exit counters 
 
 static inline void dispatch(struct vp *vp)
 {
-    const struct exit_row *row = &rows[vp->exit.reason];
+    uint32_t reason = vp->exit.reason;
 
-    vp->exits[vp->exit.reason]++;
-    if (row->handler(vp) == VP_ADVANCE) {
+    vp->exits[reason]++;
+    if (handlers[reason](vp) == VP_ADVANCE) {
         virt->advance_rip(vp, vp->exit.insn_len);
     }
-    if (row->recheck) {
-        vp->check_interrupts = true;
-    }
 }
+
+// What is due before an entry; false: halted still, and blocked again.
+static __attribute__((noinline)) bool before_entry(struct vp *vp)
+{
+    apply_completion(vp);
+    if (vp->waiting) {
+        intercept_finish_wait(vp);
+    }
+    return !vp->check_interrupts || prepare_entry(vp);
+}
+
+_Static_assert(offsetof(struct vp, requests) == offsetof(struct vp, held_up) + 4, "upper half");
 
 void vp_run_loop(struct vp *vp, const bool *resched)
 {
     for (;;) {
-        while (__builtin_expect(__atomic_load_n(&vp->requests, __ATOMIC_ACQUIRE) != 0, 0)) {
+        uint64_t held_up = __atomic_load_n(&vp->held_up, __ATOMIC_ACQUIRE);
+
+        if (__builtin_expect(held_up != 0, 0)) {
+            if (held_up >> 32 == 0) {
+                return; // blocked, without a request
+            }
             serve_requests(vp);
+            continue;
         }
-        if (__atomic_load_n(&vp->block, __ATOMIC_RELAXED) != 0 ||
-            __atomic_load_n(resched, __ATOMIC_RELAXED)) {
+        if (__atomic_load_n(resched, __ATOMIC_RELAXED)) {
             return;
         }
-        if (vp->waiting) {
-            finish_wait(vp);
-        }
-        if (vp->check_interrupts && !prepare_entry(vp)) {
-            continue; // still halted: blocked again
+        if (__builtin_expect(vp->before_entry != 0, 0) && !before_entry(vp)) {
+            continue;
         }
         vp->entries++;
         virt->vp_run(vp);

@@ -90,7 +90,12 @@ bool gpa_space_init(struct partition *p)
         return false;
     }
     p->npt_pages = 1;
-    return map_apic_page(p);
+    p->gpa_generation = 1; // 0 is that of a translation that was never made
+    if (!map_apic_page(p)) {
+        gpa_space_fini(p); // with more memory it can be tried again
+        return false;
+    }
+    return true;
 }
 
 // Replaces a leaf by a table of 512 leaves one level down with the same rights.
@@ -305,6 +310,7 @@ void gpa_space_fini(struct partition *p)
         p->npt_root = NULL;
         if (p->apic_access.v != 0) {
             partition_page_free(p, spa_to_va(p->apic_access));
+            p->apic_access = SPA(0);
         }
     }
 }

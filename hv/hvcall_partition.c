@@ -207,7 +207,7 @@ static hv_status_t map_one(struct partition *p, gpa_t gpa, uint64_t source_page,
         return HV_STATUS_OPERATION_DENIED;
     }
     status = gpa_map(p, gpa, spa, level, flags);
-    if (status == HV_STATUS_SUCCESS) {
+    if (status == HV_STATUS_SUCCESS && (flags & HV_MAP_READ) != 0) { // without rights nothing is mapped
         frame_map_count(spa, pages, 1);
         p->mapped_pages += pages;
     }
@@ -241,6 +241,31 @@ hv_status_t hvcall_map_gpa_pages(struct hvcall *c)
     return status;
 }
 
+static bool is_root_memory(spa_t spa)
+{
+    const struct frame *f = frame_of(spa);
+
+    return f != NULL && f->kind == FRAME_ROOT;
+}
+
+// The page that is mapped for the processor's APIC virtualization is the hypervisor's and stays.
+static hv_status_t unmap_one(struct partition *p, gpa_t gpa, enum gpa_level level)
+{
+    uint64_t pages = gpa_level_size(level) >> PAGE_SHIFT;
+    struct gpa_mapping old;
+    hv_status_t status;
+
+    if (gpa_lookup(p, gpa, &old) && !is_root_memory(old.spa)) {
+        return HV_STATUS_OPERATION_DENIED;
+    }
+    status = gpa_unmap(p, gpa, level, &old);
+    if (status == HV_STATUS_SUCCESS && old.flags != 0) {
+        frame_map_count(SPA(ALIGN_DOWN(old.spa.v, gpa_level_size(level))), pages, -1);
+        p->mapped_pages -= pages;
+    }
+    return status;
+}
+
 hv_status_t hvcall_unmap_gpa_pages(struct hvcall *c)
 {
     const struct hv_unmap_gpa_in *in = c->in;
@@ -261,13 +286,8 @@ hv_status_t hvcall_unmap_gpa_pages(struct hvcall *c)
     }
     while (status == HV_STATUS_SUCCESS && hvcall_more(c, done)) {
         gpa_t gpa = GPA(((in->gpa_page + (c->rep_start + done) * pages) << PAGE_SHIFT));
-        struct gpa_mapping old;
 
-        status = gpa_unmap(c->target, gpa, level, &old);
-        if (status == HV_STATUS_SUCCESS && old.flags != 0) {
-            frame_map_count(SPA(ALIGN_DOWN(old.spa.v, gpa_level_size(level))), pages, -1);
-            c->target->mapped_pages -= pages;
-        }
+        status = unmap_one(c->target, gpa, level);
         done += status == HV_STATUS_SUCCESS;
     }
     gpa_flush(c->target);

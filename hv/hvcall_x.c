@@ -1,68 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keelson's own hypercalls, 0xF000..0xF0FF: for the management partition alone (see <keelson/abi.h>).
+// Keelson's own hypercalls, 0xF000..0xF0FF: for the management partition alone (see <keelson/abi.h>);
+// HvCallXInterceptWait is in hv/intercept.c.
 #include "arch/x86/host.h"
-#include "arch/x86/vlapic.h"
 #include "hv/console.h"
-#include "hv/exit.h"
 #include "hv/frames.h"
 #include "hv/hvcall.h"
 #include "hv/interrupt.h"
-#include "hv/root.h"
 #include "hv/sched.h"
-
-static hv_status_t find_child_vp(struct partition *caller, uint64_t partition, uint32_t index, struct vp **vp)
-{
-    struct partition *p = partition_lookup(caller, partition);
-
-    if (p == NULL || p->is_root) {
-        return HV_STATUS_INVALID_PARTITION_ID;
-    }
-    if (index >= HV_MAX_VPS_PER_PARTITION || p->vps[index] == NULL) {
-        return HV_STATUS_INVALID_VP_INDEX;
-    }
-    *vp = p->vps[index];
-    return HV_STATUS_SUCCESS;
-}
-
-// Nothing to do now for the caller: no message, no deliverable interrupt, no request. Blocks it.
-static bool wait_here(struct vp *caller)
-{
-    if (vlapic_pending(caller) >= 0 || !intercept_block(caller)) {
-        return false;
-    }
-    caller->waiting = true;
-    return true;
-}
-
-// Input as registers: RDX partition to complete (0: none), R8 vp | flags << 32.
-hv_status_t hvcall_x_intercept_wait(struct hvcall *c)
-{
-    const uint64_t *in = c->in;
-    uint32_t flags = (uint32_t)(in[1] >> 32);
-    struct vp *caller = c->vp;
-    struct vp *done = NULL, *next;
-    bool runnable = false, waits;
-
-    if (in[0] != HV_PARTITION_ID_INVALID) {
-        hv_status_t status = find_child_vp(caller->partition, in[0], (uint32_t)in[1], &done);
-
-        if (status != HV_STATUS_SUCCESS) {
-            return status;
-        }
-        if (!intercept_complete(done, (uint8_t)(flags & (HV_XWAIT_ADVANCE | HV_XWAIT_DIRTY)), &runnable)) {
-            return HV_STATUS_INVALID_VP_STATE;
-        }
-    }
-    next = intercept_next(caller->partition);
-    vp_set_gpr(caller, GPR_RDX, next == NULL ? 0 : next->cookie);
-    waits = next == NULL && (flags & HV_XWAIT_BLOCK) != 0 && wait_here(caller);
-    if (runnable && waits) {
-        sched_handoff(done); // the caller gives the processor back to whom it served
-    } else if (runnable) {
-        sched_wake(done, false);
-    }
-    return HV_STATUS_SUCCESS;
-}
+#include "hv/watchdog.h"
 
 hv_status_t hvcall_x_map_interrupt(struct hvcall *c)
 {
@@ -82,8 +27,7 @@ hv_status_t hvcall_x_console_write(struct hvcall *c)
     if ((in->flags & HV_X_CONSOLE_LOG) != 0) {
         log_line((enum log_level)MIN(in->flags >> 8, (uint32_t)LOG_DEBUG), text, in->length);
     } else {
-        out->length = (uint32_t)console_shell_write(text, in->length,
-                                                    (in->flags & HV_X_CONSOLE_NO_WAIT) == 0);
+        out->length = (uint32_t)console_shell_write(text, in->length);
     }
     return HV_STATUS_SUCCESS;
 }
@@ -128,12 +72,12 @@ hv_status_t hvcall_x_system_control(struct hvcall *c)
 
     switch (in->action) {
     case HV_X_POWER_OFF:
+        console_set_sync(); // what was written before goes out first
         LOGN("power off");
-        console_set_sync();
         host_power_off();
     case HV_X_REBOOT:
-        LOGN("reboot");
         console_set_sync();
+        LOGN("reboot");
         host_reset();
     case HV_X_SET_LOG_LEVEL:
         if (in->value > LOG_DEBUG) {
@@ -142,7 +86,11 @@ hv_status_t hvcall_x_system_control(struct hvcall *c)
         log_level = (enum log_level)in->value;
         return HV_STATUS_SUCCESS;
     case HV_X_WATCHDOG:
-        root_watchdog_set(c->vp->index, in->value);
+        if (in->value > WATCHDOG_MAX_S) {
+            return HV_STATUS_INVALID_PARAMETER;
+        }
+        watchdog_set(c->vp, in->value);
+        sched_watchdog();
         return HV_STATUS_SUCCESS;
     case HV_X_DUMP:
         return dump_vp(in->value);
@@ -153,7 +101,7 @@ hv_status_t hvcall_x_system_control(struct hvcall *c)
 
 static uint64_t state_of(const struct vp *vp)
 {
-    uint32_t b = __atomic_load_n(&vp->block, __ATOMIC_RELAXED);
+    uint32_t b = __atomic_load_n(&vp->block, __ATOMIC_RELAXED) & ~(uint32_t)VP_BLOCK_CAPPED;
 
     return b & (VP_BLOCK_EXPLICIT | VP_BLOCK_PARTITION) ? 2
            : b & VP_BLOCK_INTERCEPT                     ? 3
@@ -208,14 +156,14 @@ hv_status_t hvcall_x_get_info(struct hvcall *c)
     struct frame_counts frames;
 
     frame_counts(&frames);
-    out->cpu_count = cpu_count;
+    out->cpu_count = cpu_working();
     out->partition_count = partition_count();
     out->tsc_hz = host_tsc_hz;
     out->total_pages = frames.total;
     out->hv_pages = frames.hv;
     out->deposited_pages = frames.pool;
     out->mapped_pages = frames.mapped;
-    for (uint32_t i = 0; i < cpu_count; i++) {
+    for (uint32_t i = cpu_first; i < cpu_count; i++) {
         out->idle_tsc += cpus[i].idle_tsc;
     }
     out->log_next = log_next_sequence();

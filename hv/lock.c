@@ -8,6 +8,7 @@
 
 struct cpu cpus[HV_MAX_CPUS];
 uint32_t cpu_count = 1;
+uint32_t cpu_first;
 
 struct cpu_call {
     struct cpu_call *next;
@@ -16,7 +17,7 @@ struct cpu_call {
     uint32_t done;
 };
 
-static spinlock_t big_lock;
+spinlock_t hv_big_lock;
 
 void spin_wait(const spinlock_t *l, uint32_t ticket)
 {
@@ -25,19 +26,12 @@ void spin_wait(const spinlock_t *l, uint32_t ticket)
     }
 }
 
-void hv_lock(void)
+void hv_lock_wait(uint32_t ticket)
 {
-    uint32_t ticket = __atomic_fetch_add(&big_lock.next, 1, __ATOMIC_ACQ_REL);
-
-    while (__atomic_load_n(&big_lock.owner, __ATOMIC_ACQUIRE) != ticket) {
+    while (__atomic_load_n(&hv_big_lock.owner, __ATOMIC_ACQUIRE) != ticket) {
         cpu_serve_calls(); // the holder may be waiting for this processor
         __builtin_ia32_pause();
     }
-}
-
-void hv_unlock(void)
-{
-    spin_unlock(&big_lock);
 }
 
 void cpu_serve_calls(void)

@@ -158,7 +158,7 @@ size_t format_text(char *buf, size_t cap, const char *fmt, va_list args)
 
 // --- the ring ---
 
-static size_t format_into(char *buf, size_t cap, const char *fmt, ...)
+size_t format_line(char *buf, size_t cap, const char *fmt, ...)
 {
     va_list ap;
     size_t n;
@@ -173,7 +173,7 @@ static size_t timestamp(char *buf, size_t cap)
 {
     uint64_t us = host_tsc_hz == 0 ? 0 : host_tsc() / (host_tsc_hz / 1000000);
 
-    return format_into(buf, cap, "[%5llu.%06llu] ", (unsigned long long)(us / 1000000),
+    return format_line(buf, cap, "[%5llu.%06llu] ", (unsigned long long)(us / 1000000),
                        (unsigned long long)(us % 1000000));
 }
 
@@ -244,7 +244,7 @@ void panic(const char *fmt, ...)
     host_stop_others();
     panicking = true; // no locks from here on: their holders have stopped
     console_set_sync();
-    n = format_into(text, sizeof(text), "PANIC on processor %u: ", this_cpu()->index);
+    n = format_line(text, sizeof(text), "PANIC on processor %u: ", this_cpu()->index);
     va_start(ap, fmt);
     n += format_text(text + n, sizeof(text) - n, fmt, ap);
     va_end(ap);

@@ -49,6 +49,15 @@ static void log_machine(const struct boot_info *info)
          virt_caps.apicv ? ", APIC virtualization" : "");
 }
 
+static void choose_processors(void)
+{
+    if (virt_caps.spare_boot_cpu && cpu_count > 1) {
+        cpu_first = 1;
+        LOGW("QEMU's AMD-V damages the first processor when others run: it is left idle, %u of %u work",
+             cpu_working(), cpu_count);
+    }
+}
+
 void hv_main(struct boot_info *info)
 {
     hv_image_spa = info->hv_base;
@@ -60,6 +69,7 @@ void hv_main(struct boot_info *info)
     frames_init(info);
     choose_backend();
     host_start_cpus(info);
+    choose_processors();
     cpuid_policy_init();
     hypercall_init();
     virt->cpu_on();

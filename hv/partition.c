@@ -7,6 +7,8 @@
 #include "hv/frames.h"
 #include "hv/gpa.h"
 #include "hv/hypercall.h"
+#include "hv/sched.h"
+#include "hv/share.h"
 #include "hv/vp.h"
 
 #define PRIV(bit) BIT(bit)
@@ -25,7 +27,8 @@ static struct partition root_storage = {
     .state = PARTITION_ACTIVE,
     .privileges = ROOT_PRIVILEGES,
     .cpu_weight = 100,
-    .cpu_cap = 0x10000,
+    .cpu_cap = SHARE_UNIT,
+    .cpu_reserve = SHARE_MANAGEMENT,
     .gpa_width = 46,
 };
 struct partition *root_partition = &root_storage;
@@ -102,7 +105,7 @@ hv_status_t partition_create(struct partition *parent, uint64_t *id)
     p->state = PARTITION_UNINITIALIZED;
     p->privileges = CHILD_PRIVILEGES;
     p->cpu_weight = 100;
-    p->cpu_cap = 0x10000;
+    p->cpu_cap = SHARE_UNIT;
     p->gpa_width = root_partition->gpa_width;
     if (last_child == NULL) {
         parent->next_sibling = p;
@@ -169,6 +172,7 @@ hv_status_t partition_delete(struct partition *p)
         return HV_STATUS_OPERATION_DENIED;
     }
     unlink_child(p);
+    log_limit_end(&p->log_limit, p->index);
     table[p->index] = NULL;
     partition_page_free(p->parent, p);
     return HV_STATUS_SUCCESS;
@@ -257,6 +261,21 @@ static hv_status_t set_in_range(uint32_t *field, uint64_t value, uint64_t low, u
     return HV_STATUS_SUCCESS;
 }
 
+// A cap or a reservation: VPs that run are looked at again.
+static hv_status_t set_limit(struct partition *p, uint32_t *field, uint64_t value, uint64_t low,
+                             uint64_t high)
+{
+    hv_status_t status = set_in_range(field, value, low, high);
+
+    share_assign();
+    for (uint32_t i = 0; i < HV_MAX_VPS_PER_PARTITION && status == HV_STATUS_SUCCESS; i++) {
+        if (p->vps[i] != NULL) {
+            sched_update(p->vps[i]);
+        }
+    }
+    return status;
+}
+
 hv_status_t partition_set_property(struct partition *p, uint32_t code, uint64_t value)
 {
     if (p->is_root) {
@@ -280,9 +299,12 @@ hv_status_t partition_set_property(struct partition *p, uint32_t code, uint64_t 
         suspend_all(p, value == 1);
         return HV_STATUS_SUCCESS;
     case HV_PROP_CPU_RESERVE:
-        return set_in_range(&p->cpu_reserve, value, 0, p->cpu_cap);
+        if (value <= p->cpu_cap && !share_fits(p, MAX(p->vp_count, 1u), (uint32_t)value)) {
+            return HV_STATUS_NO_RESOURCES;
+        }
+        return set_limit(p, &p->cpu_reserve, value, 0, p->cpu_cap);
     case HV_PROP_CPU_CAP:
-        return set_in_range(&p->cpu_cap, value, MAX(p->cpu_reserve, 1u), 0x10000);
+        return set_limit(p, &p->cpu_cap, value, MAX(p->cpu_reserve, 1u), SHARE_UNIT);
     case HV_PROP_CPU_WEIGHT:
         return set_in_range(&p->cpu_weight, value, 1, 10000);
     default:

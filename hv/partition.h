@@ -11,6 +11,7 @@
 #ifndef HV_PARTITION_H
 #define HV_PARTITION_H
 
+#include "hv/log_limit.h"
 #include <keelson/abi.h>
 
 struct vp;
@@ -64,6 +65,8 @@ struct partition {
     // Intercepts waiting for this partition (as parent): suspended VPs in detection order.
     struct vp *intercept_first, *intercept_last; // intercept lock
     struct vp *intercept_waiter;                 // VP blocked in HvCallXInterceptWait
+
+    struct log_limit log_limit; // (a)
 
     uint64_t exits[64]; // summed counters of VPs that are gone
 };

@@ -6,6 +6,7 @@
 #include "hv/cpu.h"
 #include "hv/frames.h"
 #include "hv/gpa.h"
+#include "hv/mgmt_tables.h"
 
 #define ROOT_VPS 2
 #define STACK_SIZE 16384u
@@ -95,46 +96,22 @@ bool root_map_device(struct vp *vp, gpa_t page)
                      HV_MAP_READ | HV_MAP_WRITE | HV_MAP_NOT_CACHED) == HV_STATUS_SUCCESS;
     }
     hv_unlock();
-    if (!ok) {
+    if (!ok && log_limit_take(&root_partition->log_limit, root_partition->index)) {
         LOGW("root partition refused at %#llx", (unsigned long long)page.v);
     }
     return ok;
 }
 
-// --- first page tables of the management partition, in its own memory ---
-
-struct arena {
-    uint64_t next, end; // SPA = root GPA
-};
+// --- memory and first page tables of the management partition, in its own range ---
 
 static uint64_t take(struct arena *a, uint64_t size)
 {
-    uint64_t at = a->next;
+    uint64_t at = arena_take(a, size);
 
-    a->next += ALIGN_UP(size, PAGE_SIZE);
-    if (a->next > a->end) {
+    if (at == 0) {
         panic("management range too small for its page tables");
     }
     return at;
-}
-
-static uint64_t *table_below(struct arena *a, uint64_t *entry)
-{
-    if ((*entry & 1) == 0) {
-        *entry = take(a, PAGE_SIZE) | 3; // the loader cleared the range
-    }
-    return spa_to_va(SPA(*entry & 0x000ffffffffff000ull));
-}
-
-// Maps one page of 2 MiB (level 2) or 1 GiB (level 3), writable and executable.
-static void map_va(struct arena *a, uint64_t *pml4, uint64_t va, uint64_t pa, int level)
-{
-    uint64_t *table = pml4;
-
-    for (int l = 4; l > level; l--) {
-        table = table_below(a, &table[va >> (12 + 9 * (l - 1)) & 511]);
-    }
-    table[va >> (12 + 9 * (level - 1)) & 511] = pa | 0x83; // present, writable, large
 }
 
 static bool cpu_has_1g_pages(void)
@@ -145,26 +122,28 @@ static bool cpu_has_1g_pages(void)
     return (edx & BIT(26)) != 0;
 }
 
-static uint64_t build_page_tables(struct arena *a, const struct boot_info *info)
+static uint64_t build_page_tables(struct arena *a, const struct boot_info *info, uint64_t hypercall_page)
 {
-    uint64_t pml4_spa = take(a, PAGE_SIZE);
-    uint64_t *pml4 = spa_to_va(SPA(pml4_spa));
-    int level = cpu_has_1g_pages() ? 3 : 2;
-    uint64_t step = level == 3 ? PAGE_SIZE_1G : PAGE_SIZE_2M;
-    uint64_t end = 4ull << 30;
+    struct mgmt_tables_plan plan = {
+        .direct_end = 4ull << 30,
+        .hypercall_page = hypercall_page,
+        .pages_1g = cpu_has_1g_pages(),
+    };
+    uint64_t cr3;
 
-    for (uint64_t off = 0; off < info->mgmt_size; off += PAGE_SIZE_2M) {
-        map_va(a, pml4, info->mgmt_vbase + off, info->mgmt_base + off, 2);
-    }
     for (uint32_t i = 0; i < info->range_count; i++) {
-        end = MAX(end, ALIGN_UP(info->ranges[i].base + info->ranges[i].size, step));
+        uint64_t end = info->ranges[i].base + info->ranges[i].size;
+
+        plan.direct_end = MAX(plan.direct_end, ALIGN_UP(end, PAGE_SIZE_1G));
     }
-    // With 1 GiB pages, also what lies above RAM: 64-bit device memory.
-    end = level == 3 ? BIT(root_partition->gpa_width) : end;
-    for (uint64_t at = 0; at < end; at += step) {
-        map_va(a, pml4, MGMT_DIRECT_BASE + at, at, level);
+    if (plan.pages_1g) {
+        plan.direct_end = BIT(root_partition->gpa_width); // also what lies above RAM: 64-bit device memory
     }
-    return pml4_spa;
+    cr3 = mgmt_tables_build(a, info, &plan);
+    if (cr3 == 0) {
+        panic("management range too small for its page tables");
+    }
+    return cr3;
 }
 
 // --- what the VPs are told ---
@@ -201,25 +180,32 @@ static void hide_hypervisor(struct boot_info *info)
     info->efi_runtime_pt = info->efi_system_table = info->trampoline = 0;
 }
 
-static uint64_t write_boot_info(struct arena *a, const struct boot_info *info)
+static uint64_t write_hypercall_page(struct arena *a)
+{
+    uint64_t page = take(a, PAGE_SIZE);
+    uint8_t *code = arena_va(a, page);
+
+    __builtin_memcpy(code, virt->hypercall_insn, 3);
+    code[3] = 0xc3; // RET
+    return page;
+}
+
+static uint64_t write_boot_info(struct arena *a, const struct boot_info *info, uint64_t hypercall_page)
 {
     uint64_t spa = take(a, sizeof(struct mgmt_boot_info));
-    uint64_t page = take(a, PAGE_SIZE);
-    struct mgmt_boot_info *m = spa_to_va(SPA(spa));
+    struct mgmt_boot_info *m = arena_va(a, spa);
 
     // Field by field: the structure is larger than the stack may bear.
     m->magic = MGMT_BOOT_MAGIC;
     m->tsc_hz = host_tsc_hz;
     m->vp_count = ROOT_VPS;
-    m->cpu_count = cpu_count;
-    m->hypercall_page = MGMT_DIRECT_BASE + page;
+    m->cpu_count = cpu_working();
+    m->hypercall_page = MGMT_DIRECT_BASE + hypercall_page;
     __builtin_memcpy(&m->boot, info, sizeof(*info));
     copy_text(m->engine, sizeof(m->engine), virt->name);
     copy_text(m->version, sizeof(m->version), KEELSON_VERSION);
     cpu_brand(m->cpu_brand);
     hide_hypervisor(&m->boot);
-    __builtin_memcpy(spa_to_va(SPA(page)), virt->hypercall_insn, 3);
-    ((uint8_t *)spa_to_va(SPA(page)))[3] = 0xc3; // RET
     return spa;
 }
 
@@ -281,11 +267,14 @@ static void start_vp(uint32_t index, struct arena *a, uint64_t cr3, uint64_t inf
 
 void root_create(const struct boot_info *info)
 {
+    uint64_t tables = info->mgmt_base + info->mgmt_size - TABLES_SIZE; // the loader cleared them
     struct arena arena = {
-        .next = info->mgmt_base + info->mgmt_size - TABLES_SIZE,
-        .end = info->mgmt_base + info->mgmt_size,
+        .base = tables,
+        .next = tables,
+        .end = tables + TABLES_SIZE,
+        .va = spa_to_va(SPA(tables)),
     };
-    uint64_t cr3, boot, stacks;
+    uint64_t cr3, boot, stacks, hypercall_page;
     struct mgmt_boot_info *m;
 
     init_io_bitmap(info);
@@ -294,35 +283,14 @@ void root_create(const struct boot_info *info)
     }
     root_partition->time_base_tsc = host_tsc();
     map_memory(info);
-    cr3 = build_page_tables(&arena, info);
-    boot = write_boot_info(&arena, info);
-    m = spa_to_va(SPA(boot));
+    hypercall_page = write_hypercall_page(&arena);
+    cr3 = build_page_tables(&arena, info, hypercall_page);
+    boot = write_boot_info(&arena, info, hypercall_page);
+    m = arena_va(&arena, boot);
     stacks = ROOT_VPS * STACK_SIZE;
     m->mgmt_free_pages_base = arena.next + stacks;
     m->mgmt_free_pages_end = arena.end;
     for (uint32_t i = 0; i < ROOT_VPS; i++) {
         start_vp(i, &arena, cr3, boot, info->mgmt_entry);
-    }
-}
-
-// --- watchdog ---
-
-static struct {
-    uint64_t deadline, period; // host TSC; deadline 0: off
-} watchdog[ROOT_VPS];
-
-void root_watchdog_set(uint32_t vp_index, uint32_t seconds)
-{
-    if (vp_index < ROOT_VPS) {
-        watchdog[vp_index].deadline = seconds == 0 ? 0 : host_tsc() + seconds * host_tsc_hz;
-    }
-}
-
-void root_watchdog_check(uint64_t now)
-{
-    for (uint32_t i = 0; i < ROOT_VPS; i++) {
-        if (watchdog[i].deadline != 0 && now > watchdog[i].deadline) {
-            panic("management partition VP %u does not answer", i);
-        }
     }
 }

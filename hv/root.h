@@ -12,8 +12,4 @@ void root_create(const struct boot_info *info);
 // The root partition touched a page that is not RAM: maps it uncached. False if it may not have it.
 MUST_CHECK bool root_map_device(struct vp *vp, gpa_t page);
 
-// Crashes the node if the VP does not call again within `seconds`; 0 stops watching.
-void root_watchdog_set(uint32_t vp_index, uint32_t seconds);
-void root_watchdog_check(uint64_t now); // from timer interrupts of the first processor
-
 #endif

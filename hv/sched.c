@@ -1,81 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scheduler and the loop that runs VPs.
-#include "hv/sched.h"
-
 #include "arch/x86/host.h"
 #include "arch/x86/vlapic.h"
 #include "hv/context.h"
-#include "hv/cpu.h"
 #include "hv/exit.h"
-
-struct sched_cpu {
-    spinlock_t lock;
-    struct vp *rt_first;   // priority 0, first in first out
-    struct vp *fair_first; // by vruntime
-    struct vp *current;    // [lock]
-    uint64_t min_vruntime;
-    uint64_t slice_end;
-    struct timer_heap heap; // [lock] VPs of this processor that do not run and have a timer
-    struct vp
-        *handoff; // written by the owner processor, cleared [lock] by sched_forget(); see sched_handoff()
-    bool need_resched; // (a)
-    bool timer_fired;  // (a) look at the timers and program the next
-};
-
-static struct sched_cpu scheds[HV_MAX_CPUS];
-static uint64_t slice_ticks, wake_bonus_ticks, preempt_ticks;
-
-#define ROOT_CONTROL_WEIGHT 1000u
-
-static uint32_t weight_of(const struct vp *vp)
-{
-    return vp->partition->is_root ? ROOT_CONTROL_WEIGHT : vp->partition->cpu_weight;
-}
-
-static uint64_t weighted(const struct vp *vp, uint64_t ticks)
-{
-    return ticks * 100 / weight_of(vp);
-}
+#include "hv/sched_priv.h"
+#include "hv/watchdog.h"
 
 void sched_init_cpu(uint32_t index)
 {
     cpus[index].sched = &scheds[index];
     cpus[index].armed_deadline = ~0ull;
-    slice_ticks = host_tsc_hz / 250;       // 4 ms
-    wake_bonus_ticks = host_tsc_hz / 1000; // a sleeper may be 1 ms ahead of the others
-    preempt_ticks = host_tsc_hz / 4000;    // and preempts from 250 us on
-}
-
-// --- run queues, under the queue lock ---
-
-static void enqueue(struct sched_cpu *s, struct vp *vp)
-{
-    struct vp **at = vp->priority == 0 ? &s->rt_first : &s->fair_first;
-
-    if (vp->priority == 0) {
-        while (*at != NULL) {
-            at = &(*at)->run_next;
-        }
-    } else {
-        while (*at != NULL && (*at)->vruntime <= vp->vruntime) {
-            at = &(*at)->run_next;
-        }
-    }
-    vp->run_next = *at;
-    *at = vp;
-    vp->queued = true;
-}
-
-static void dequeue(struct sched_cpu *s, struct vp *vp)
-{
-    struct vp **at = vp->priority == 0 ? &s->rt_first : &s->fair_first;
-
-    while (*at != vp) {
-        at = &(*at)->run_next;
-    }
-    *at = vp->run_next;
-    vp->run_next = NULL;
-    vp->queued = false;
+    scheds[index].share_end = ~0ull;
+    scheds[index].watchdog = ~0ull;
+    runqueue_init();
+    share_init();
 }
 
 static struct sched_cpu *lock_home(struct vp *vp, uint32_t *cpu)
@@ -88,64 +27,6 @@ static struct sched_cpu *lock_home(struct vp *vp, uint32_t *cpu)
         }
         spin_unlock(&scheds[*cpu].lock);
     }
-}
-
-// Should `vp`, just woken, run now instead of what runs on this queue's processor?
-static bool should_preempt(const struct sched_cpu *s, const struct vp *vp)
-{
-    const struct vp *cur = s->current;
-    uint64_t cur_vruntime;
-
-    if (cur == NULL || vp->priority < cur->priority) {
-        return true;
-    }
-    if (vp->priority == 0 || cur->priority == 0) {
-        return false;
-    }
-    cur_vruntime = cur->vruntime + weighted(cur, host_tsc() - cur->run_start);
-    return vp->vruntime + preempt_ticks < cur_vruntime;
-}
-
-// A guest VP that wakes while its home is busy moves to a processor that idles.
-static uint32_t find_idle_cpu(uint32_t home)
-{
-    if (__atomic_load_n(&scheds[home].current, __ATOMIC_RELAXED) == NULL) {
-        return home;
-    }
-    for (uint32_t i = 0; i < cpu_count; i++) {
-        if (cpus[i].online && __atomic_load_n(&scheds[i].current, __ATOMIC_RELAXED) == NULL &&
-            scheds[i].fair_first == NULL) {
-            return i;
-        }
-    }
-    return home;
-}
-
-static bool has_queued(const struct sched_cpu *s)
-{
-    return s->rt_first != NULL || s->fair_first != NULL;
-}
-
-// What the processor of a VP that has just been queued must know.
-enum wake_effect {
-    WAKE_NOTHING,
-    WAKE_SHARE,   // who runs there has somebody to share with from now on: its slice must end
-    WAKE_PREEMPT, // it should run at once
-};
-
-static enum wake_effect place_woken(struct sched_cpu *s, struct vp *vp)
-{
-    bool alone = !has_queued(s);
-
-    if (vp->vruntime + wake_bonus_ticks < s->min_vruntime) {
-        vp->vruntime = s->min_vruntime - wake_bonus_ticks;
-    }
-    enqueue(s, vp);
-    if (should_preempt(s, vp)) {
-        __atomic_store_n(&s->need_resched, true, __ATOMIC_RELEASE);
-        return WAKE_PREEMPT;
-    }
-    return alone && s->current->priority != 0 ? WAKE_SHARE : WAKE_NOTHING;
 }
 
 // --- the local timer ---
@@ -174,13 +55,22 @@ static void arm_next(struct cpu *c)
     struct vp *top = s->heap.top; // a racing removal only makes the timer fire for nothing
     uint64_t d = top == NULL ? ~0ull : top->next_deadline;
 
+    d = MIN(d, s->watchdog);
     if (c->current != NULL) {
-        d = MIN(d, c->current->next_deadline);
-        if (has_queued(s)) {
+        d = MIN(d, MIN(c->current->next_deadline, s->share_end));
+        if (!runqueue_empty(s)) {
             d = MIN(d, s->slice_end);
         }
     }
     arm(c, d);
+}
+
+void sched_watchdog(void)
+{
+    struct cpu *c = this_cpu();
+
+    c->sched->watchdog = watchdog_check(c->index, host_tsc());
+    arm_next(c);
 }
 
 static void tell_processor(uint32_t cpu, enum wake_effect effect)
@@ -199,16 +89,12 @@ static void tell_processor(uint32_t cpu, enum wake_effect effect)
     }
 }
 
-static bool is_pinned(const struct vp *vp)
-{
-    return vp->partition->is_root || __atomic_load_n(&vp->context_live, __ATOMIC_ACQUIRE);
-}
-
 // Gives a VP that is neither queued nor running to another processor. `from` is locked on entry, the new
 // home's queue on return; in between the VP is in no heap, so nobody acts on it.
 static struct sched_cpu *move_home(struct sched_cpu *from, struct vp *vp, uint32_t cpu)
 {
     struct sched_cpu *to = &scheds[cpu];
+    uint64_t min_vruntime = from->min_vruntime;
 
     timer_heap_remove(&from->heap, vp);
     __atomic_store_n(&vp->cpu, cpu, __ATOMIC_RELEASE);
@@ -216,7 +102,9 @@ static struct sched_cpu *move_home(struct sched_cpu *from, struct vp *vp, uint32
     spin_lock(&to->lock);
     if (vp->cpu == cpu && !vp->running) {
         timer_heap_add(&to->heap, vp);
-        vp->vruntime = to->min_vruntime;
+        if (runqueue_empty(to) && to->current == NULL) {
+            to->min_vruntime = min_vruntime; // it idled: nobody there to be fair to
+        }
     }
     return to;
 }
@@ -231,15 +119,15 @@ void sched_wake(struct vp *vp, bool may_move)
         spin_unlock(&s->lock);
         return;
     }
-    if (may_move && !is_pinned(vp) && find_idle_cpu(cpu) != cpu) {
-        cpu = find_idle_cpu(cpu);
+    if (may_move && !balance_is_pinned(vp) && balance_idle_cpu(cpu) != cpu) {
+        cpu = balance_idle_cpu(cpu);
         s = move_home(s, vp, cpu);
         if (vp->queued || vp->running || __atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) != 0) {
             spin_unlock(&s->lock); // another waker was faster
             return;
         }
     }
-    effect = place_woken(s, vp);
+    effect = runqueue_place(s, vp, runqueue_times.wake_bonus);
     spin_unlock(&s->lock);
     tell_processor(cpu, effect);
 }
@@ -265,22 +153,55 @@ void sched_place(struct vp *vp)
     static uint32_t next;
 
     if (vp->partition->is_root) {
-        vp->cpu = vp->index % cpu_count;
+        vp->cpu = cpu_first + vp->index % cpu_working();
         vp->priority = vp->index == 0 ? 0 : 1;
-        return;
+    } else {
+        vp->priority = 2;
+        // From the last processor downwards: the data plane lives on the first.
+        vp->cpu = cpu_count - 1 - next++ % cpu_working();
     }
-    vp->priority = 2;
-    // From the last processor downwards: the data plane lives on the first.
-    vp->cpu = cpu_count - 1 - next++ % cpu_count;
+    share_update(vp);
 }
 
-void sched_forget(struct vp *vp)
+void sched_update(struct vp *vp)
 {
     uint32_t cpu;
     struct sched_cpu *s = lock_home(vp, &cpu);
 
+    share_update(vp);
+    if (vp->queued) { // its claim may have changed
+        runqueue_remove(s, vp);
+        runqueue_add(s, vp);
+    }
+    __atomic_store_n(&s->need_resched, true, __ATOMIC_RELEASE);
+    spin_unlock(&s->lock);
+    if (cpu != this_cpu()->index) {
+        cpu_kick(cpu);
+    }
+}
+
+// Another processor may have claimed the VP for a moment, to let its timers expire or to take it over.
+static struct sched_cpu *lock_home_unclaimed(struct vp *vp)
+{
+    for (;;) {
+        uint32_t cpu;
+        struct sched_cpu *s = lock_home(vp, &cpu);
+
+        if (!vp->running) {
+            return s;
+        }
+        spin_unlock(&s->lock);
+        cpu_serve_calls();
+        __builtin_ia32_pause();
+    }
+}
+
+void sched_forget(struct vp *vp)
+{
+    struct sched_cpu *s = lock_home_unclaimed(vp);
+
     if (vp->queued) {
-        dequeue(s, vp);
+        runqueue_remove(s, vp);
     }
     timer_heap_remove(&s->heap, vp);
     spin_unlock(&s->lock);
@@ -293,6 +214,24 @@ void sched_forget(struct vp *vp)
         }
         spin_unlock(&scheds[i].lock);
     }
+}
+
+void sched_timers_hold(struct vp *vp)
+{
+    struct sched_cpu *s = lock_home_unclaimed(vp);
+
+    timer_heap_remove(&s->heap, vp);
+    spin_unlock(&s->lock);
+}
+
+void sched_timers_release(struct vp *vp)
+{
+    uint32_t cpu;
+    struct sched_cpu *s = lock_home(vp, &cpu);
+
+    timer_heap_add(&s->heap, vp);
+    spin_unlock(&s->lock);
+    tell_processor(cpu, WAKE_SHARE); // one may have become due meanwhile
 }
 
 void sched_resched(void)
@@ -312,7 +251,7 @@ static struct vp *claim_expired(struct sched_cpu *s, uint64_t now)
     if (vp != NULL && vp->next_deadline <= now) {
         timer_heap_remove(&s->heap, vp);
         if (vp->queued) {
-            dequeue(s, vp);
+            runqueue_remove(s, vp);
         }
         __atomic_store_n(&vp->running, true, __ATOMIC_SEQ_CST);
     } else {
@@ -322,15 +261,19 @@ static struct vp *claim_expired(struct sched_cpu *s, uint64_t now)
     return vp;
 }
 
-static void unclaim(struct sched_cpu *s, struct vp *vp)
+void sched_unclaim(uint32_t cpu, struct vp *vp, uint64_t credit)
 {
+    struct sched_cpu *s = &scheds[cpu];
+    enum wake_effect effect = WAKE_NOTHING;
+
     spin_lock(&s->lock);
     __atomic_store_n(&vp->running, false, __ATOMIC_SEQ_CST);
     timer_heap_add(&s->heap, vp);
     if (__atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) == 0) {
-        (void)place_woken(s, vp); // on this processor: the caller arms the timer and looks at need_resched
+        effect = runqueue_place(s, vp, credit);
     }
     spin_unlock(&s->lock);
+    tell_processor(cpu, effect);
 }
 
 static void timers_expire(struct cpu *c)
@@ -339,16 +282,23 @@ static void timers_expire(struct cpu *c)
     uint64_t now = host_tsc();
 
     __atomic_store_n(&s->timer_fired, false, __ATOMIC_RELAXED);
+    if (now >= s->watchdog) {
+        s->watchdog = watchdog_check(c->index, now);
+    }
     for (struct vp *vp = claim_expired(s, now); vp != NULL; vp = claim_expired(s, now)) {
         vp_timers_expire(vp, now); // posts interrupts
-        unclaim(s, vp);
+        sched_unclaim(c->index, vp, runqueue_times.wake_bonus);
     }
     if (c->current != NULL) {
         if (c->current->next_deadline <= now) {
             vp_timers_expire(c->current, now);
         }
-        if (has_queued(s) && now >= s->slice_end) {
+        if (!runqueue_empty(s) && now >= s->slice_end) {
             s->need_resched = true;
+        }
+        if (now >= s->share_end) {
+            s->need_resched = true;
+            s->share_end = ~0ull;
         }
     }
     arm_next(c);
@@ -372,33 +322,34 @@ static void switch_in(struct cpu *c, struct vp *vp, uint64_t now, bool handed_ov
     c->current = vp;
     vp->switches++;
     virt->vp_load(vp);
-    if (vp->priority != 0 && c->context != vp) {
-        context_take(vp); // the data plane leaves it to the guest that it serves
-    }
     vp->run_start = now;
-    s->slice_end = now + slice_ticks;
-    if (!handed_over || (vp->priority != 0 && has_queued(s))) {
+    s->slice_end = now + runqueue_times.slice;
+    s->share_end = ~0ull;
+    if (vp->priority != 0) {
+        if (c->context != vp) {
+            context_take(vp); // the data plane leaves it to the guest that it serves
+        }
+        s->share_end = share_has_limits(vp) ? share_begin(vp, now) : ~0ull;
+        handed_over = handed_over && runqueue_empty(s) && s->share_end == ~0ull;
+    }
+    if (!handed_over) {
         arm_next(c);
     }
 }
 
 // [lock] The VP stops being this processor's current one; from here on others may act on it.
-static void release(struct sched_cpu *s, struct vp *vp)
+static void release(struct sched_cpu *s, struct vp *vp, bool fair)
 {
     timer_heap_add(&s->heap, vp);
     __atomic_store_n(&vp->running, false, __ATOMIC_SEQ_CST);
-    if (vp->priority != 0 && vp->vruntime > s->min_vruntime) {
-        s->min_vruntime = s->fair_first == NULL ? vp->vruntime : MIN(vp->vruntime, s->fair_first->vruntime);
+    if (fair) {
+        runqueue_ran(s, vp);
     }
     if (__atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) == 0) {
-        enqueue(s, vp);
+        runqueue_add(s, vp);
+    } else {
+        vp->share.slept = true;
     }
-}
-
-static bool others_first(const struct sched_cpu *s, const struct vp *vp)
-{
-    return s->rt_first != NULL ||
-           (vp->priority != 0 && s->fair_first != NULL && s->fair_first->vruntime < vp->vruntime);
 }
 
 // [lock] The VP that was handed over, marked running as pick() would; NULL if there is none or it has gone its own
@@ -413,8 +364,9 @@ static struct vp *take_handoff(struct sched_cpu *s, uint32_t cpu)
     if (vp == NULL || vp->cpu != cpu || vp->queued || vp->running) {
         return NULL;
     }
-    if (others_first(s, vp)) {
-        (void)place_woken(s, vp); // nobody is current here, and the caller picks
+    if (runqueue_others_first(s, vp)) {
+        (void)runqueue_place(s, vp,
+                             runqueue_times.wake_bonus); // nobody is current here, and the caller picks
         return NULL;
     }
     __atomic_store_n(&vp->running, true, __ATOMIC_SEQ_CST);
@@ -432,21 +384,25 @@ static struct vp *switch_out(struct cpu *c, struct vp *vp, uint64_t now)
 {
     struct sched_cpu *s = c->sched;
     uint64_t ran = now - vp->run_start;
-    struct vp *next;
+    bool fair = vp->priority != 0;
 
     virt->vp_unload(vp);
     vp->run_tsc += ran;
-    if (vp->priority != 0) {
-        vp->vruntime += weighted(vp, ran);
+    if (fair) {
+        vp->vruntime += runqueue_weighted(vp, ran);
     }
-    c->current = NULL;
+    if (fair && share_has_limits(vp)) {
+        share_end(vp, vp->run_start, now);
+        vp_timers_changed(vp);
+    }
     spin_lock(&s->lock);
     s->current = NULL;
-    release(s, vp);
-    next = take_handoff(s, c->index);
-    s->current = next;
+    release(s, vp, fair);
+    vp = take_handoff(s, c->index);
+    s->current = vp;
     spin_unlock(&s->lock);
-    return next;
+    c->current = vp;
+    return vp;
 }
 
 // The next VP for this processor, marked running, or NULL.
@@ -457,11 +413,11 @@ static struct vp *pick(struct sched_cpu *s)
     spin_lock(&s->lock);
     s->need_resched = false;
     for (;;) {
-        vp = s->rt_first != NULL ? s->rt_first : s->fair_first;
+        vp = runqueue_first(s);
         if (vp == NULL) {
             break;
         }
-        dequeue(s, vp);
+        runqueue_remove(s, vp);
         __atomic_store_n(&vp->running, true, __ATOMIC_SEQ_CST);
         if (__atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) == 0) {
             s->current = vp;
@@ -474,42 +430,12 @@ static struct vp *pick(struct sched_cpu *s)
     return vp;
 }
 
-// Takes a waiting guest VP from another processor's queue.
-static struct vp *steal(uint32_t self)
-{
-    for (uint32_t i = 1; i < cpu_count; i++) {
-        struct sched_cpu *s = &scheds[(self + i) % cpu_count];
-        struct vp *vp;
-
-        if (__atomic_load_n(&s->fair_first, __ATOMIC_RELAXED) == NULL) {
-            continue;
-        }
-        spin_lock(&s->lock);
-        vp = s->current == NULL ? NULL : s->fair_first; // its own processor is about to take it
-        while (vp != NULL && is_pinned(vp)) {
-            vp = vp->run_next;
-        }
-        if (vp != NULL) {
-            dequeue(s, vp);
-            timer_heap_remove(&s->heap, vp);
-            __atomic_store_n(&vp->running, true, __ATOMIC_SEQ_CST); // claimed on the way over
-            __atomic_store_n(&vp->cpu, self, __ATOMIC_RELEASE);
-        }
-        spin_unlock(&s->lock);
-        if (vp != NULL) {
-            return vp;
-        }
-    }
-    return NULL;
-}
-
 static bool steal_work(struct cpu *c)
 {
-    struct vp *vp = steal(c->index);
+    struct vp *vp = balance_steal(c->index);
 
     if (vp != NULL) {
-        vp->vruntime = c->sched->min_vruntime;
-        unclaim(c->sched, vp);
+        sched_unclaim(c->index, vp, runqueue_times.wake_bonus);
     }
     return vp != NULL;
 }
@@ -537,21 +463,32 @@ static struct vp *choose(struct cpu *c)
     return pick(c->sched);
 }
 
+static void spread_when_due(struct cpu *c, uint64_t now)
+{
+    struct sched_cpu *s = c->sched;
+
+    if (now >= s->spread_at || __atomic_load_n(&s->stray, __ATOMIC_RELAXED)) {
+        s->spread_at = now + runqueue_times.slice;
+        balance_spread(c);
+    }
+}
+
 // Runs VPs for as long as each hands the processor over to the next.
 static void run_chain(struct cpu *c, struct vp *vp)
 {
     uint64_t now = host_tsc();
+    bool handed_over = false;
 
-    switch_in(c, vp, now, false);
-    for (;;) {
+    do {
+        switch_in(c, vp, now, handed_over);
+        if (!handed_over) {
+            spread_when_due(c, now); // now, as the VP that ran before has left its registers
+        }
         vp_run_loop(vp, &c->sched->need_resched);
         now = host_tsc();
         vp = switch_out(c, vp, now);
-        if (vp == NULL) {
-            return;
-        }
-        switch_in(c, vp, now, true);
-    }
+        handed_over = true;
+    } while (vp != NULL);
 }
 
 void sched_loop(void)

@@ -7,6 +7,7 @@
 #include "arch/x86/vlapic.h"
 #include "hv/cpu.h"
 #include "hv/sched.h"
+#include "hv/share.h"
 
 static struct vp *meld(struct vp *a, struct vp *b)
 {
@@ -59,11 +60,8 @@ static struct vp *meld_siblings(struct vp *list)
     return root;
 }
 
-void timer_heap_add(struct timer_heap *h, struct vp *vp)
+void timer_heap_insert(struct timer_heap *h, struct vp *vp)
 {
-    if (vp->next_deadline == ~0ull || vp->in_heap) {
-        return;
-    }
     vp->heap_child = NULL;
     vp->heap_next = NULL;
     vp->heap_prev = NULL;
@@ -71,13 +69,10 @@ void timer_heap_add(struct timer_heap *h, struct vp *vp)
     h->top = meld(h->top, vp);
 }
 
-void timer_heap_remove(struct timer_heap *h, struct vp *vp)
+void timer_heap_delete(struct timer_heap *h, struct vp *vp)
 {
     struct vp *rest;
 
-    if (!vp->in_heap) {
-        return;
-    }
     vp->in_heap = false;
     rest = meld_siblings(vp->heap_child);
     vp->heap_child = NULL;
@@ -105,6 +100,7 @@ static uint64_t earliest(const struct vp *vp)
     d = MIN(d, vp->stimer[1].deadline_tsc - 1);
     d = MIN(d, vp->stimer[2].deadline_tsc - 1);
     d = MIN(d, vp->stimer[3].deadline_tsc - 1);
+    d = MIN(d, vp->share.wake - 1);
     return d == ~0ull ? d : d + 1;
 }
 
@@ -124,5 +120,6 @@ void vp_timers_expire(struct vp *vp, uint64_t now)
     uint64_t a = vlapic_timer_expire(vp, now);
     uint64_t b = stimer_expire(vp, now);
 
-    vp->next_deadline = MIN(a, b);
+    share_expire(vp, now);
+    vp->next_deadline = MIN(MIN(a, b), vp->share.wake == 0 ? ~0ull : vp->share.wake);
 }

@@ -10,6 +10,7 @@
 #include "hv/exit.h"
 #include "hv/gpa.h"
 #include "hv/sched.h"
+#include "hv/share.h"
 
 _Static_assert(sizeof(struct vp) <= PAGE_SIZE, "a VP is one page");
 
@@ -71,6 +72,8 @@ static void init_fields(struct vp *vp, struct partition *p, uint32_t index)
     vp->xcr0 = 1;
     vp->dr6 = 0xffff0ff0;
     vp->regs->version = 1;
+    vp->message->header.sender = p->id; // the same in all its messages
+    vp->message->intercept.vp_index = index;
     vp->check_interrupts = true;
     vp->wait_sipi = index != 0;
     vp->block = index == 0 ? VP_BLOCK_EXPLICIT : VP_BLOCK_WAIT_SIPI;
@@ -84,7 +87,7 @@ hv_status_t vp_create(struct partition *p, uint32_t index)
     if (index >= HV_MAX_VPS_PER_PARTITION || p->vps[index] != NULL) {
         return HV_STATUS_INVALID_VP_INDEX;
     }
-    if (fpu_pages() > 1) {
+    if (fpu_pages() > 1 || !share_fits(p, p->vp_count + 1, p->cpu_reserve)) {
         return HV_STATUS_NO_RESOURCES;
     }
     vp = partition_page_alloc(p);
@@ -104,19 +107,35 @@ hv_status_t vp_create(struct partition *p, uint32_t index)
     sched_place(vp);
     __atomic_store_n(&p->vps[index], vp, __ATOMIC_RELEASE);
     p->vp_count++;
+    share_assign();
     return HV_STATUS_SUCCESS;
+}
+
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
+// Nobody finds the VP any more. Who found it before, to send it an interrupt say, does so in one go: no processor
+// serves calls in between. With the answer to an empty call every one of them is through with it.
+static void unpublish(struct vp *vp)
+{
+    struct partition *p = vp->partition;
+
+    __atomic_store_n(&p->vps[vp->index], NULL, __ATOMIC_SEQ_CST);
+    p->vp_count--;
+    cpu_call_all(nothing, NULL);
 }
 
 void vp_destroy(struct vp *vp)
 {
     struct partition *p = vp->partition;
 
-    vp_stop(vp, VP_BLOCK_DEAD);
+    vp_stop(vp, VP_BLOCK_DEAD); // from here on nothing wakes it
     intercept_forget(vp);
+    unpublish(vp);
     sched_forget(vp);
     context_save(vp);
-    __atomic_store_n(&p->vps[vp->index], NULL, __ATOMIC_RELEASE);
-    p->vp_count--;
     for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
         p->exits[i] += vp->exits[i];
     }
@@ -187,13 +206,6 @@ void vp_kick(struct vp *vp)
     if (__atomic_load_n(&vp->running, __ATOMIC_SEQ_CST) && vp->cpu != this_cpu()->index) {
         cpu_kick(vp->cpu);
     }
-}
-
-bool vp_clear_block(struct vp *vp, uint32_t bits)
-{
-    uint32_t before = __atomic_fetch_and(&vp->block, ~bits, __ATOMIC_SEQ_CST);
-
-    return before != 0 && (before & ~bits) == 0;
 }
 
 void vp_unblock(struct vp *vp, uint32_t bits)
@@ -357,6 +369,17 @@ static void set_suspend(struct vp *vp, uint32_t bit, bool on)
     }
 }
 
+// An APIC that is switched off loses its timer.
+static bool set_apic_base(struct vp *vp, uint64_t value)
+{
+    bool ok;
+
+    sched_timers_hold(vp);
+    ok = vlapic_set_base(vp, value);
+    sched_timers_release(vp);
+    return ok;
+}
+
 static bool set_computed(struct vp *vp, uint32_t name, uint64_t value)
 {
     switch (name) {
@@ -376,7 +399,7 @@ static bool set_computed(struct vp *vp, uint32_t name, uint64_t value)
         ((uint32_t *)vp->apic_page)[0x80 / 4] = (uint32_t)value << 4;
         return true;
     case HV_REG_APIC_BASE:
-        return vlapic_set_base(vp, value);
+        return set_apic_base(vp, value);
     default:
         return false;
     }
@@ -387,6 +410,10 @@ hv_status_t vp_set_register(struct vp *vp, uint32_t name, const union hv_registe
     uint64_t *field = plain_field(vp, name);
 
     if (name == HV_REG_XFEM && !policy_xcr0_valid(value->u64)) {
+        return HV_STATUS_INVALID_PARAMETER;
+    }
+    // Loading such a value is #GP, in the hypervisor (SDM 3B "Debug Registers DR4 and DR5", "Debug Status Register").
+    if (name == HV_REG_DR6 && value->u64 >> 32 != 0) {
         return HV_STATUS_INVALID_PARAMETER;
     }
     if (field != NULL) {

@@ -22,6 +22,7 @@ enum vp_block {
     VP_BLOCK_XWAIT = 1 << 5,     // root: in HvCallXInterceptWait
     VP_BLOCK_DEAD = 1 << 6,      // being deleted, or stopped for good
     VP_BLOCK_ACCESS = 1 << 7,    // somebody works on its registers
+    VP_BLOCK_CAPPED = 1 << 8,    // it has used its cap: ends with its period (hv/share.h)
 };
 
 // Requests that the owner processor serves before the next entry.
@@ -29,8 +30,7 @@ enum vp_request {
     VP_REQ_INTERRUPT = 1 << 0, // pir has bits
     VP_REQ_NMI = 1 << 1,
     VP_REQ_INIT = 1 << 2,
-    VP_REQ_SIPI = 1 << 3,     // vp->sipi_vector
-    VP_REQ_COMPLETE = 1 << 4, // parent completed an intercept: apply vp->completion
+    VP_REQ_SIPI = 1 << 3, // vp->sipi_vector
 };
 
 struct stimer { // synthetic timer (TLFS "Timers"), in units of 100 ns
@@ -52,6 +52,16 @@ struct vlapic {                       // registers live in vp->apic_page (layout
     uint64_t eoi_exit[4];             // APICv: EOI-exit bitmap that the hardware has now
     uint32_t errors;                  // ESR bits gathered since the guest last wrote ESR
     uint8_t hw_mode;                  // APICv: mode that the back end was told, 0xff none yet
+};
+
+struct share_account {               // hv/share.h; ticks and host TSC
+    uint64_t cap, reserve;           // (a) a period; cap 0: the VP has neither
+    uint64_t cap_used, cap_end;      // (o) in the cap's period, and its end
+    uint64_t reserve_used, deadline; // (o) the same for the reservation
+    uint64_t wake;                   // (o) when time has to look at it while it does not run; 0: never
+    uint32_t home;                   // (a) processor where its reservation is kept free
+    bool owed;                       // (o) it runs on its reservation
+    bool slept;                      // [queue lock] it was blocked since it was last queued
 };
 
 // Where the last instruction was fetched, with the page-table entries that led there: the next exit in the same
@@ -80,6 +90,7 @@ struct vmx_vp {
     uint32_t exceptions; // intercepts asked for by set_exceptions()
     uint32_t last_cpu;   // processor whose TLB may hold its translations
     uint8_t apicv_mode;
+    bool nmi_blocked; // it has blocked NMIs itself since it was loaded, or before
 };
 struct svm_vp {
     void *vmcb;
@@ -88,6 +99,7 @@ struct svm_vp {
     uint64_t asid_generation;
     uint32_t exceptions; // intercepts asked for by set_exceptions()
     bool nmi_masked;
+    bool by_v_irq; // an interrupt was given to V_IRQ and not taken yet
     uint64_t tsc_aux;
     uint64_t nmi_iret_rip; // the IRET that ended the last NMI handler
 };
@@ -109,11 +121,15 @@ struct vp {
     void *fpu;                   // (c) XSAVE area, one or more pages
     void *backend_pages[4];      // (c)
 
-    uint32_t block;      // (a) enum vp_block
-    uint32_t requests;   // (a) enum vp_request
+    union {
+        struct {
+            uint32_t block;    // (a) enum vp_block
+            uint32_t requests; // (a) enum vp_request
+        };
+        uint64_t held_up; // (a) both at once, requests above: 0 between nearly every exit and the next entry
+    };
     uint64_t pir[4];     // (a) interrupt vectors posted by others, edge or level
     uint8_t sipi_vector; // (a)
-    uint8_t completion;  // HV_XWAIT_* flags of the completed intercept
 
     struct vlapic apic;                              // (o)
     struct fetch_cache fetch;                        // (o)
@@ -137,18 +153,28 @@ struct vp {
 
     // scheduler (hv/sched.c)
     struct vp *run_next;
-    uint32_t cpu;     // (a) processor that owns it
-    bool queued;      // in a run queue [queue lock]
-    bool running;     // current on vp->cpu [queue lock]
-    bool wait_sipi;   // (o) in the wait-for-SIPI state
-    bool halted;      // (o) in HLT: leaves it only for something deliverable
-    bool waiting;     // (o) in HvCallXInterceptWait: its result is still to be written
-    uint8_t priority; // 0 data plane, 1 control plane, 2 guests
+    uint32_t cpu;   // (a) processor that owns it
+    bool queued;    // in a run queue [queue lock]
+    bool running;   // current on vp->cpu [queue lock]
+    bool wait_sipi; // (o) in the wait-for-SIPI state
+    bool halted;    // (o) in HLT: leaves it only for something deliverable
+    union {
+        struct {
+            bool waiting;          // (o) in HvCallXInterceptWait: its result is still to be written
+            bool check_interrupts; // (o) look for a deliverable interrupt before the next entry
+            uint8_t completion; // what the parent wants done (HV_XWAIT_*); written while the VP is suspended
+            uint8_t unused;
+        };
+        uint32_t before_entry; // any of them
+    };
+    uint8_t priority;  // 0 data plane, 1 control plane, 2 guests
+    uint8_t run_class; // while queued: in which queue [queue lock]
     uint64_t vruntime, run_start, run_tsc;
+    struct share_account share;
     struct vp *heap_child, *heap_next, *heap_prev; // timer heap of vp->cpu, while not running
     bool in_heap;
-    bool check_interrupts; // (o) look for a deliverable interrupt before the next entry
 
+    struct vp *served;         // management VP: whose message it took last; NULL or a VP that exists
     struct vp *intercept_next; // parent's queue [intercept lock]
     bool intercept_queued;     // in it [intercept lock]
     uint64_t entries, switches, interrupts, hypercalls;
@@ -176,15 +202,31 @@ uint64_t vp_reg(struct vp *vp, uint32_t name); // virt->get_reg() for plain 64-b
 void vp_set_reg(struct vp *vp, uint32_t name, uint64_t value);
 unsigned vp_cpl(struct vp *vp);
 // Length of the current instruction where the hardware does not tell (AMD-V without NRIPS): skips prefixes.
-unsigned vp_insn_len(struct vp *vp, unsigned opcode_bytes);
+unsigned vp_measure_insn(struct vp *vp, unsigned opcode_bytes);
+static inline unsigned vp_insn_len(struct vp *vp, unsigned opcode_bytes)
+{
+    return vp->exit.insn_len != 0 ? vp->exit.insn_len : vp_measure_insn(vp, opcode_bytes);
+}
 
 enum vp_action vp_inject_exception(struct vp *vp, uint8_t vector, bool has_error, uint32_t error);
 #define vp_inject_ud(vp) vp_inject_exception(vp, 6, false, 0)
 #define vp_inject_gp(vp) vp_inject_exception(vp, 13, true, 0)
 
-// Suspends the VP with a message to its parent; vp->message payload and type are already filled in by the
-// caller except for the header fields that vp_intercept_begin() writes.
-void vp_intercept_begin(struct vp *vp, uint32_t type, uint8_t payload_size, uint8_t access);
+// Suspends the VP with a message to its parent: vp_intercept_begin() writes what every message has, the caller the
+// rest of the payload.
+static inline void vp_intercept_begin(struct vp *vp, uint32_t type, uint8_t payload_size, uint8_t access)
+{
+    struct hv_message *m = vp->message;
+    struct hv_register_page *regs = vp->regs;
+
+    m->header.type = type;
+    m->header.payload_size = payload_size;
+    m->intercept.insn_length = vp->exit.insn_len & 0xf;
+    m->intercept.access = access;
+    regs->dirty = 0;
+    regs->is_valid = 1;
+    virt->exit_state(vp, &m->intercept);
+}
 enum vp_action vp_intercept_send(struct vp *vp);
 // Stops the VP for good with a dump in the log (triple fault, refused state, unknown exit). For the root
 // partition that is fatal to the node.
@@ -210,7 +252,13 @@ void vp_init_state(struct vp *vp, bool from_sipi); // INIT, or INIT followed by 
 void vp_kick(struct vp *vp);                       // make its processor look at requests and block bits
 void vp_request(struct vp *vp, uint32_t requests); // set request bits, unblock HLT as needed, kick
 void vp_unblock(struct vp *vp, uint32_t bits);
-bool vp_clear_block(struct vp *vp, uint32_t bits); // true: it can run now, and the caller wakes it
+static inline bool vp_clear_block(struct vp *vp,
+                                  uint32_t bits) // true: it can run now, and the caller wakes it
+{
+    uint32_t before = __atomic_fetch_and(&vp->block, ~bits, __ATOMIC_SEQ_CST);
+
+    return before != 0 && (before & ~bits) == 0;
+}
 void vp_post_interrupt(struct vp *vp, uint8_t vector, bool level);
 
 // --- guest memory, by the VP's or partition's second-level tables; bounded copies of at most a page ---

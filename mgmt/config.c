@@ -22,6 +22,12 @@ static bool is_alnum(char c)
 
 // --- values ---
 
+// The caller has found that the value fits.
+static void copy_value(char *out, const char *value)
+{
+    memcpy(out, value, strlen(value) + 1);
+}
+
 // One DNS label, RFC 1123 "Host Names and Numbers".
 static const char *set_hostname(struct net_config *net, const char *value)
 {
@@ -35,7 +41,7 @@ static const char *set_hostname(struct net_config *net, const char *value)
             return "not a host name";
         }
     }
-    strcpy(net->hostname, value);
+    copy_value(net->hostname, value);
     return NULL;
 }
 
@@ -48,21 +54,34 @@ static const char *set_network(struct net_config *net, const char *value)
     return NULL;
 }
 
+// Behind a decimal number from 0 to 255 of at most three digits; NULL if there is none.
+static const char *skip_octet(const char *text)
+{
+    unsigned number = 0, digits = 0;
+
+    while (digits < 3 && text[digits] >= '0' && text[digits] <= '9') {
+        number = number * 10 + (unsigned)(text[digits++] - '0');
+    }
+    return digits == 0 || number > 255 ? NULL : text + digits;
+}
+
 static const char *copy_address(char out[16], const char *value)
 {
-    unsigned part[4];
-    char rest;
+    const char *at = value;
 
-    if (strlen(value) > 15 ||
-        sscanf(value, "%3u.%3u.%3u.%3u%c", &part[0], &part[1], &part[2], &part[3], &rest) != 4) {
-        return "not an IPv4 address";
-    }
     for (size_t i = 0; i < 4; i++) {
-        if (part[i] > 255) {
+        if (i > 0 && *at++ != '.') {
+            return "not an IPv4 address";
+        }
+        at = skip_octet(at);
+        if (at == NULL) {
             return "not an IPv4 address";
         }
     }
-    strcpy(out, value);
+    if (*at != '\0') {
+        return "not an IPv4 address";
+    }
+    copy_value(out, value);
     return NULL;
 }
 
@@ -91,7 +110,7 @@ static const char *set_ntp(struct net_config *net, const char *value)
     if (strlen(value) >= sizeof(net->ntp)) {
         return "name too long";
     }
-    strcpy(net->ntp, value);
+    copy_value(net->ntp, value);
     return NULL;
 }
 

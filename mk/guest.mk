@@ -16,6 +16,12 @@ $(GUEST_DIR)/tests/guest/%.o: tests/guest/%.c $(MAKEFILES_ALL) | $(GEN_STAMPS) $
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) $(DEPFLAGS) -c -o $@ $<
 
+# The root uses the C library, in the place of the data plane: no vector registers.
+$(GUEST_DIR)/tests/guest/root/%.o: tests/guest/root/%.c $(MAKEFILES_ALL) | $(GEN_STAMPS) $(LIBC)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MGMT_CFLAGS) -mgeneral-regs-only $(DEPFLAGS) -c -o $@ $<
+
 $(GUEST_DIR)/tests/guest/%.o: tests/guest/%.S $(MAKEFILES_ALL)
 	$(call say,AS,$<)
 	@mkdir -p $(@D)

@@ -67,7 +67,7 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t),$(t:tests/unit/%.c=$(BUIL
 # tests/fuzz/fuzz_NAME.c, with the same first lines. tests/fuzz/corpus/NAME/ holds its seeds, if any.
 
 FUZZ_SECONDS ?= 20
-FUZZ_TESTS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_TESTS := $(sort $(wildcard tests/fuzz/fuzz_$(if $(TESTS),*$(TESTS))*.c))
 FUZZ_NAMES := $(FUZZ_TESTS:tests/fuzz/fuzz_%.c=%)
 FUZZ_BINS := $(FUZZ_NAMES:%=$(BUILD)/host/fuzz/%)
 FUZZ_CFLAGS := -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(PREFIX_MAP) $(INCLUDES) \
@@ -82,12 +82,6 @@ $(BUILD)/host/fuzz/$(2): $(1) $(call header_line,$(1),srcs) \
 endef
 $(foreach t,$(FUZZ_TESTS),$(eval $(call fuzz_test,$(t),$(t:tests/fuzz/fuzz_%.c=%))))
 
-# The runs follow each other, each with its own time; a crash stops the lot and names the input.
+# As many at once as there are processors. What they learn stays in $(BUILD)/fuzz.
 fuzz: $(FUZZ_BINS) ## run each fuzz target for FUZZ_SECONDS
-	$(Q)for name in $(FUZZ_NAMES); do \
-		echo "  FUZZ    $$name"; \
-		mkdir -p $(BUILD)/fuzz/$$name; \
-		$(BUILD)/host/fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 \
-			-artifact_prefix=$(BUILD)/fuzz/$$name- $(BUILD)/fuzz/$$name \
-			$$([ -d tests/fuzz/corpus/$$name ] && echo tests/fuzz/corpus/$$name) || exit 1; \
-	done
+	$(Q)$(RUN_TESTS) --fuzz-seconds $(FUZZ_SECONDS) fuzz

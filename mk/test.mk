@@ -3,19 +3,23 @@
 
 RUN_TESTS = $(PYTHON) tests/run.py --build $(BUILD) --deps $(DEPS) $(if $(TESTS),--only '$(TESTS)')
 
+# In `make test` the fuzzers see whether yesterday's inputs still pass; `make fuzz` looks for new ones.
+TEST_FUZZ_SECONDS := 3
+
 # What the booted tiers start: the image, the tools and the guests' parts.
 BOOT_TEST_NEEDS := image tools $(GUEST_VMLINUZ) $(GUEST_BUSYBOX)
 
 # Fetched with the sources (mk/deps.mk).
 $(GUEST_VMLINUZ) $(GUEST_BUSYBOX): ;
 
-test: test-build ## unit tests and micro-guests; ends with "N passed, N failed"
-	@echo 'not run: the boot tier (make test-boot). Under the software AMD-V of QEMU 7.2 some boots are lost'
-	@echo '         (docs/decisions.md, "Known faults"); until that is understood it would make this run a lottery.'
-	$(Q)$(RUN_TESTS) unit guest
+test: test-build ## all tiers: unit, API, fuzzers briefly, micro-guests, booted nodes; ends with "N passed, N failed"
+	$(Q)$(RUN_TESTS) --fuzz-seconds $(TEST_FUZZ_SECONDS) unit sim fuzz guest boot
 
 test-unit: $(UNIT_BINS) ## unit tests on the host, with sanitizers
 	$(Q)$(RUN_TESTS) unit
+
+test-sim: $(BUILD)/keelson-sim $(GUEST_VMLINUZ) ## the API over a simulated hypervisor
+	$(Q)$(RUN_TESTS) sim
 
 test-guest: $(BOOT_TEST_NEEDS) $(GUEST_TEST_NEEDS) ## micro-guests on both back ends
 	$(Q)$(RUN_TESTS) guest
@@ -24,7 +28,7 @@ test-boot: $(BOOT_TEST_NEEDS) $(GUEST_TEST_NEEDS) ## the real image in emulators
 	$(Q)$(RUN_TESTS) boot
 
 .PHONY: test-build
-test-build: $(UNIT_BINS) $(BOOT_TEST_NEEDS) $(GUEST_TEST_NEEDS)
+test-build: $(UNIT_BINS) $(FUZZ_BINS) $(BOOT_TEST_NEEDS) $(GUEST_TEST_NEEDS)
 
 # More lives of the store than the standard tier has time for.
 SOAK_SEEDS ?= 5000

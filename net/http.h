@@ -121,6 +121,9 @@ const char *http_param(const struct http_request *r, const char *name);
 // Query parameter, percent-decoded into the arena; "" when it has no value, NULL when absent.
 const char *http_query(struct http_request *r, const char *name);
 const char *http_query_string(const struct http_request *r); // raw, "" when absent
+// The name, as it was sent, of the first query parameter that is not among the blank-separated words of `known`;
+// NULL if there is none. Like the values it lives as long as the request.
+const char *http_query_unknown(struct http_request *r, const char *known);
 // First header of that name (case-insensitive) or NULL.
 const char *http_header(const struct http_request *r, const char *name);
 // True if the media type of Content-Type equals `type` (parameters ignored).

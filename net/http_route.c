@@ -226,3 +226,32 @@ const char *http_query(struct http_request *r, const char *name)
     }
     return NULL;
 }
+
+static bool is_word(const char *words, const char *name, size_t name_len)
+{
+    while (*words) {
+        size_t len = strcspn(words, " ");
+
+        if (len == name_len && !memcmp(words, name, len)) {
+            return true;
+        }
+        words += len + (words[len] == ' ');
+    }
+    return false;
+}
+
+const char *http_query_unknown(struct http_request *r, const char *known)
+{
+    for (const char *p = r->query; *p;) {
+        size_t len = strcspn(p, "&");
+        size_t key_len = strcspn(p, "=&");
+
+        if (len > 0 && !is_word(known, p, key_len)) {
+            char *name = http_alloc(r, key_len + 1);
+
+            return name ? memcpy(name, p, key_len) : "";
+        }
+        p += len + (p[len] == '&');
+    }
+    return NULL;
+}

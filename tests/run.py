@@ -5,11 +5,14 @@
     run.py [--build DIR] [--deps DIR] [--only WORD] TIER...
 
 unit   cmocka programs, one for each tests/unit/test_*.c, already built
+sim    pytest files tests/sim/test_*.py: the API over a simulated hypervisor
+fuzz   libFuzzer targets, one for each tests/fuzz/fuzz_*.c, already built; --fuzz-seconds each
 guest  pytest files tests/guest/test_*.py: micro-guests
 boot   pytest files tests/boot/test_*.py: the real image in emulators
 
-Every program's output is kept below BUILD/test/. Skips are printed with their reasons, failures with the
-end of their output. The exit status is 0 only if something ran and nothing failed.
+Every program's output is kept below BUILD/test/. The booted tests of QEMU and of Bochs run side by side. Skips
+are printed with their reasons, failures with the end of their output. The exit status is 0 only if something ran
+and nothing failed.
 """
 import argparse
 import concurrent.futures
@@ -24,8 +27,12 @@ import xml.etree.ElementTree as ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 UNIT_TIMEOUT_S = 300
+FUZZ_GRACE_S = 240  # beyond a run's own time: reading its corpus, the last input
 PYTEST_TIMEOUT_S = 3000
 TAIL_LINES = 60
+# Tiers whose tests run in several processes side by side: name -> pytest's expression for what belongs to it. A
+# node in Bochs takes one processor; whatever starts one has "vtx" in its name. A lane has nodes of its own.
+LANES = {"boot": {"svm": "not vtx", "vtx": "vtx"}}
 # cmocka's TAP output, one line a case; 1.1.5 writes a skipped case as "not ok N # SKIP name".
 TAP = re.compile(r"^(not ok|ok) \d+ (?:- )?(?P<skip># SKIP )?(?P<name>\S.*)$")
 
@@ -125,6 +132,43 @@ def run_unit(args):
     return total
 
 
+# ---- fuzz tier -------------------------------------------------------------------------------------
+
+
+def run_fuzzer(name, args):
+    """Run one target for its time; what it found lies beside its corpus in BUILD/fuzz."""
+    corpus = args.build / "fuzz" / name
+    corpus.mkdir(parents=True, exist_ok=True)
+    seeds = ROOT / "tests" / "fuzz" / "corpus" / name
+    command = [args.build / "host" / "fuzz" / name, f"-max_total_time={args.fuzz_seconds}", "-verbosity=0", "-timeout=60",
+               "-print_final_stats=1", f"-artifact_prefix={args.build}/fuzz/{name}-", corpus]
+    try:
+        done = subprocess.run(command + [seeds] * seeds.is_dir(), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=args.fuzz_seconds + FUZZ_GRACE_S, check=False)
+        text, status = done.stdout.decode(errors="replace"), done.returncode
+    except subprocess.TimeoutExpired as expired:
+        text, status = (expired.stdout or b"").decode(errors="replace") + "\ndoes not end\n", -1
+    except OSError as error:
+        text, status = f"{error}\n", -1
+    units = re.search(r"number_of_executed_units: (\d+)", text)
+    return name, status == 0 and units is not None, int(units[1]) if units else 0, text
+
+
+def run_fuzz(args):
+    names = [source.stem[len("fuzz_"):] for source in sorted((ROOT / "tests" / "fuzz").glob("fuzz_*.c"))
+             if args.only in source.stem]
+    total = Tally()
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, good, units, text in pool.map(lambda name: run_fuzzer(name, args), names):
+            print(f"  fuzz_{name:<27} {units} inputs{'' if good else ', FAILED'}", flush=True)
+            if good:
+                total.passed += 1
+            else:
+                total.fail(f"fuzz: {name}")
+                print(tail(text), flush=True)
+    return total
+
+
 # ---- pytest tiers ----------------------------------------------------------------------------------
 
 
@@ -143,34 +187,46 @@ def parse_junit(path, tier):
 
 
 def run_pytest(args, tier):
-    folder = ROOT / "tests" / tier
-    files = sorted(folder.glob("test_*.py"))
-    if not files:
+    if not list((ROOT / "tests" / tier).glob("test_*.py")):
         return Tally()
+    lanes = LANES.get(tier, {"": ""})
+    total = Tally()
+    with concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
+        for tally in pool.map(lambda lane: run_lane(args, tier, lane, lanes[lane]), lanes):
+            total.add(tally)
+    return total
+
+
+def run_lane(args, tier, lane, expression):
+    """One pytest process over a tier's files."""
+    folder = ROOT / "tests" / tier
     log_dir = args.build / "test" / tier
     log_dir.mkdir(parents=True, exist_ok=True)
-    report = log_dir / "report.xml"
+    suffix = f"-{lane}" if lane else ""
+    report = log_dir / f"report{suffix}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider", "--color=no",
-               f"--rootdir={folder}", f"--junitxml={report}"]
-    if args.only:
-        command += ["-k", args.only]
+               "--durations=10", f"--rootdir={folder}", f"--junitxml={report}"]
+    chosen = " and ".join(f"({part})" for part in (expression, args.only) if part)
+    if chosen:
+        command += ["-k", chosen]
     env = dict(os.environ, KEELSON_BUILD=str(args.build), KEELSON_DEPS=str(args.deps),
                PYTHONDONTWRITEBYTECODE="1",
                PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])))
-    status = stream(command + [str(f) for f in files], env, log_dir / "pytest.log")
+    status = stream(command + [str(f) for f in sorted(folder.glob("test_*.py"))], env,
+                    log_dir / f"pytest{suffix}.log", f"[{lane}] " if lane else "")
     if not report.exists():
         tally = Tally()
-        tally.fail(f"{tier}: pytest ended with status {status} and wrote no report")
+        tally.fail(f"{tier}{suffix}: pytest ended with status {status} and wrote no report")
         return tally
     tally = parse_junit(report, tier)
     # 5 means that nothing was selected, which --only makes an ordinary outcome.
     if status not in (0, 5) and not tally.failed:
-        tally.fail(f"{tier}: pytest ended with status {status}")
+        tally.fail(f"{tier}{suffix}: pytest ended with status {status}")
     return tally
 
 
-def stream(command, env, log):
+def stream(command, env, log, prefix):
     """Run a command, show its lines as they come (but not pytest's own totals) and keep them in a file."""
     with open(log, "w", encoding="utf-8") as out, subprocess.Popen(
             command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -180,7 +236,7 @@ def stream(command, env, log):
         for line in child.stdout:
             out.write(line)
             if line.strip() and not line.startswith("="):
-                print("  " + line.rstrip(), flush=True)
+                print(f"  {prefix}{line.rstrip()}", flush=True)
         status = child.wait()
         watchdog.cancel()
         return status
@@ -193,8 +249,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--deps", type=pathlib.Path, default=ROOT / "build" / "deps")
+    parser.add_argument("--fuzz-seconds", type=int, default=20, help="how long each fuzz target runs")
     parser.add_argument("--only", default="", help="run only tests whose name contains this")
-    parser.add_argument("tiers", nargs="+", choices=["unit", "guest", "boot"])
+    parser.add_argument("tiers", nargs="+", choices=["unit", "sim", "fuzz", "guest", "boot"])
     args = parser.parse_args()
     args.build, args.deps = args.build.resolve(), args.deps.resolve()
 
@@ -202,7 +259,7 @@ def main():
     for tier in args.tiers:
         started = time.monotonic()
         print(f"== {tier}", flush=True)
-        tally = run_unit(args) if tier == "unit" else run_pytest(args, tier)
+        tally = {"unit": run_unit, "fuzz": run_fuzz}.get(tier, lambda args, tier=tier: run_pytest(args, tier))(args)
         print(f"   {tier}: {time.monotonic() - started:.0f} s, {tally.passed} of "
               f"{tally.passed + tally.failed + tally.skipped} cases good", flush=True)
         total.add(tally)

@@ -144,10 +144,10 @@ def types_header(names):
 # --- api_routes.h ---
 
 def routes_header(api):
-    rows = [f"    X(HTTP_M_{r['method']}, {quote(r['path'])}, {ROLES[r['role']]}, {r['handler']})"
-            for r in api["routes"]]
+    rows = [f"    X(HTTP_M_{r['method']}, {quote(r['path'])}, {ROLES[r['role']]}, {r['handler']}, "
+            f"{quote(' '.join(q[0] for q in r.get('query', [])))})" for r in api["routes"]]
     handlers = sorted({r["handler"] for r in api["routes"]})
-    out = "// X(method, path, role, handler)\n#define API_ROUTES(X) \\\n" + " \\\n".join(rows) + "\n\n"
+    out = "// X(method, path, role, handler, names of query parameters)\n#define API_ROUTES(X) \\\n" + " \\\n".join(rows) + "\n\n"
     out += "// X(handler)\n#define API_HANDLERS(X) \\\n" + " \\\n".join(f"    X({h})" for h in handlers) + "\n"
     return header("GEN_API_ROUTES_H", out)
 
@@ -188,19 +188,36 @@ def content(name):
     return {"application/json": {"schema": {"type": "array", "items": schema} if shape == "ARRAY" else schema}}
 
 
+def responses(route):
+    """Every status that the route's handler and the server before it can answer with."""
+    ok = {"description": "OK"}
+    if "response" in route:
+        ok["content"] = content(route["response"])
+    out = {route.get("status", 200): ok}
+    for status, text, schema in route.get("also", []):
+        out[status] = {"description": text, "content": content(schema)}
+    usual = [400, 401, 429, 503] + ([403] if route["role"] != "reader" else [])
+    for status in route.get("errors", []) + usual:
+        out[status] = {"$ref": "#/components/responses/Failure"}
+    ordered = {str(status): out[status] for status in sorted(out)}
+    return ordered | {"default": {"$ref": "#/components/responses/Failure"}}
+
+
+def failure():
+    forms = [reference("ResultError"), reference("HttpError")]
+    return {"description": "A ResultError of the function, or an HttpError of the server that carries it",
+            "content": {"application/json": {"schema": {"oneOf": forms}}}}
+
+
 def operation(route):
     parameters = [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}}
                   for n in path_names(route["path"])]
     for where, key in (("query", "query"), ("header", "headers")):
         parameters += [{"name": n, "in": where, "schema": {"type": t}, "description": d}
                        for n, t, d in route.get(key, [])]
-    ok = {"description": "OK"}
-    if "response" in route:
-        ok["content"] = content(route["response"])
-    error = {"description": "Failure", "content": {"application/json": {"schema": reference("ResultError")}}}
     out = {"operationId": f"{route['method'].lower()}_{route['handler']}", "tags": [route["tag"]],
            "summary": route["summary"], "x-role": route["role"], "parameters": parameters,
-           "responses": {str(route.get("status", 200)): ok, "default": error}}
+           "responses": responses(route)}
     if "body" in route:
         out["requestBody"] = {"content": content(route["body"])}
     return out
@@ -226,7 +243,7 @@ def openapi(api, doc, support):
         paths.setdefault(route["path"], {})[route["method"].lower()] = operation(route)
     security = {"basic": {"type": "http", "scheme": "basic"}, "bearer": {"type": "http", "scheme": "bearer"}}
     return {"openapi": "3.0.3", "info": {"title": "Keelson node API", "version": "1"}, "paths": paths,
-            "components": {"schemas": schemas, "securitySchemes": security},
+            "components": {"schemas": schemas, "responses": {"Failure": failure()}, "securitySchemes": security},
             "security": [{"basic": []}, {"bearer": []}]}
 
 

@@ -187,20 +187,14 @@ bool vp_translate(struct vp *vp, gva_t gva, unsigned access, gpa_t *gpa, uint32_
     return *result == TRANSLATE_OK;
 }
 
-static enum decode_mode code_mode(uint64_t efer, const struct hv_segment *cs)
-{
-    if ((efer & EFER_LMA) && (cs->attributes & BIT(13))) {
-        return DECODE_64;
-    }
-    return cs->attributes & BIT(14) ? DECODE_32 : DECODE_16;
-}
-
 enum decode_mode guest_code_mode(struct vp *vp)
 {
-    union hv_register_value cs = {.u64 = 0};
+    uint32_t mode = virt->mode(vp);
 
-    (void)virt->get_reg(vp, HV_REG_CS, &cs);
-    return code_mode(vp_reg(vp, HV_REG_EFER), &cs.segment);
+    if ((mode & VP_MODE_LMA) != 0 && (mode & VP_MODE_CS_L) != 0) {
+        return DECODE_64;
+    }
+    return (mode & VP_MODE_CS_D) != 0 ? DECODE_32 : DECODE_16;
 }
 
 // --- instruction fetch ---
@@ -267,8 +261,17 @@ static bool fetch_part(struct vp *vp, uint64_t linear, uint64_t efer, uint8_t *t
     return true;
 }
 
-static size_t fetch_slow(struct vp *vp, uint64_t linear, uint64_t efer, uint8_t bytes[16])
+static uint64_t code_base(struct vp *vp)
 {
+    union hv_register_value cs;
+
+    (void)virt->get_reg(vp, HV_REG_CS, &cs);
+    return cs.segment.base;
+}
+
+static size_t fetch_slow(struct vp *vp, uint64_t linear, uint8_t bytes[16])
+{
+    uint64_t efer = vp_reg(vp, HV_REG_EFER);
     size_t first = MIN(DECODE_MAX_INSN, PAGE_SIZE - (linear & ~PAGE_MASK));
 
     __builtin_memset(bytes, 0, 16);
@@ -284,20 +287,17 @@ static size_t fetch_slow(struct vp *vp, uint64_t linear, uint64_t efer, uint8_t 
 
 size_t guest_fetch(struct vp *vp, uint8_t bytes[16], enum decode_mode *mode)
 {
-    union hv_register_value cs = {.u64 = 0};
-    uint64_t efer = vp_reg(vp, HV_REG_EFER);
     uint64_t linear = vp_reg(vp, HV_REG_RIP);
 
-    (void)virt->get_reg(vp, HV_REG_CS, &cs);
-    *mode = code_mode(efer, &cs.segment);
+    *mode = guest_code_mode(vp);
     if (*mode != DECODE_64) {
-        return fetch_slow(vp, (uint32_t)(linear + cs.segment.base), efer, bytes);
+        return fetch_slow(vp, (uint32_t)(linear + code_base(vp)), bytes);
     }
     if ((linear & ~PAGE_MASK) <= PAGE_SIZE - 16 && cache_holds(vp, vp_reg(vp, HV_REG_CR3), linear)) {
         __builtin_memcpy(bytes, vp->fetch.code + (linear & ~PAGE_MASK), 16);
         return DECODE_MAX_INSN;
     }
-    return fetch_slow(vp, linear, efer, bytes);
+    return fetch_slow(vp, linear, bytes);
 }
 
 size_t vp_fetch_insn(struct vp *vp, uint8_t bytes[16])

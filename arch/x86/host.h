@@ -49,6 +49,8 @@ void *host_map_memory(spa_t base, uint64_t size);
 // UART (16550 at boot_info.com_port): transmit by interrupt from a ring; polled when `sync`.
 void host_uart_init(uint16_t port, uint8_t irq);
 size_t host_uart_write(const char *text, size_t len, bool sync); // bytes accepted
+size_t host_uart_room(void);                                     // what it would accept from now on, at least
+bool host_uart_has_interrupt(void);                              // the ring drains by itself
 int host_uart_read(void);                                        // next received byte, -1 none
 void host_uart_interrupt(void);
 

@@ -30,11 +30,6 @@ uint64_t host_tsc_hz;
 
 static uint16_t pm_port;
 
-uint64_t host_tsc(void)
-{
-    return rdtsc();
-}
-
 void tsc_delay_us(uint32_t us)
 {
     uint64_t end = rdtsc() + us * (host_tsc_hz / 1000) / 1000;

@@ -32,6 +32,7 @@ static uint8_t isa_irq;
 static uint8_t ring[RING_BYTES];
 static uint32_t head, tail; // free running; head - tail bytes wait
 static uint8_t enabled;     // IER
+static bool routed;         // the interrupt reaches us
 static spinlock_t lock;
 
 static void set_interrupts(uint8_t ier)
@@ -79,8 +80,9 @@ void uart_route(void)
 {
     if (port != 0 && isa_irq != 0) {
         struct isa_route r = ioapic_isa_route(isa_irq);
-        if (!host_ioapic_route(r.gsi, HOST_VECTOR_CONSOLE, cpus[0].apic_id, r.level, r.active_low)) {
-            LOGW("no interrupt for the console UART: input is not seen");
+        routed = host_ioapic_route(r.gsi, HOST_VECTOR_CONSOLE, cpus[0].apic_id, r.level, r.active_low);
+        if (!routed) {
+            LOGW("no interrupt for the console UART: input is not seen, output is polled");
         }
     }
 }
@@ -121,6 +123,18 @@ size_t host_uart_write(const char *text, size_t len, bool sync)
     pump();
     spin_unlock(&lock);
     return accepted;
+}
+
+size_t host_uart_room(void)
+{
+    return port == 0 ? SIZE_MAX
+                     : RING_BYTES - (__atomic_load_n(&head, __ATOMIC_RELAXED) -
+                                     __atomic_load_n(&tail, __ATOMIC_RELAXED));
+}
+
+bool host_uart_has_interrupt(void)
+{
+    return port == 0 || routed;
 }
 
 int host_uart_read(void)

@@ -18,8 +18,6 @@ struct vp_exit {
     uint32_t reason;  // enum vp_exit_reason
     uint32_t raw;     // basic exit reason or EXITCODE
     uint8_t insn_len; // 0: unknown (AMD-V without NRIPS, before vp_insn_len())
-    bool vectoring;   // the exit hit while an event was being delivered; the back end has queued that
-                      // event again (see event_requeue()), so handlers ignore this except for dumps
     uint64_t qual[2]; // raw qualification / EXITINFO1,2
     union {
         struct {
@@ -31,7 +29,7 @@ struct vp_exit {
         struct {
             gpa_t gpa;
             gva_t gva;
-            bool gva_valid, read, write, exec;
+            bool gva_valid, write, exec;
             bool present; // the page is mapped, the rights forbid the access
         } gpa;
         struct {
@@ -70,6 +68,7 @@ struct virt_caps {
     bool decode_assist; // AMD-V: instruction bytes with NPT faults
     bool tsc_scaling;
     bool page_1g;        // second-level 1 GiB pages
+    bool spare_boot_cpu; // it may not run VPs while others do (see arch/x86/svm/svm.c)
     uint32_t asid_count; // AMD-V; VT-x: 65536
 };
 

@@ -222,6 +222,15 @@ static void sync_eoi_exits(struct vp *vp)
     }
 }
 
+// The processor has set and cleared bits of IRR without telling.
+static void recount_irr(struct vp *vp)
+{
+    vp->apic.irr_words = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        vp->apic.irr_words |= (uint8_t)(apic_get(vp, APIC_IRR + 16 * i) != 0 ? 1u << i : 0);
+    }
+}
+
 static void sync_mode(struct vp *vp)
 {
     enum vlapic_mode mode = vlapic_mode(vp);
@@ -230,6 +239,9 @@ static void sync_mode(struct vp *vp)
         mode = VLAPIC_OFF; // moved: the accesses trap and are done in software
     }
     if (vp->apic.hw_mode != mode) {
+        if (vlapic_in_hardware(vp)) {
+            recount_irr(vp);
+        }
         vp->apic.hw_mode = mode;
         virt->apicv_mode(vp, mode);
     }

@@ -9,6 +9,8 @@
 
 #include "hv/vp.h"
 
+enum vlapic_mode { VLAPIC_OFF = 0, VLAPIC_XAPIC = 1, VLAPIC_X2APIC = 2 }; // as virt->apicv_mode() wants it
+
 void vlapic_init(struct vp *vp);  // power-on state
 void vlapic_reset(struct vp *vp); // INIT: as power-on but keeps the APIC id and base
 
@@ -22,7 +24,12 @@ MUST_CHECK bool vlapic_set_base(struct vp *vp, uint64_t value); // IA32_APIC_BAS
 // Takes posted vectors (vp->pir) into IRR and brings the hardware's view of the APIC up to date. Called with
 // the VP loaded before each entry when VP_REQ_INTERRUPT is set; vlapic_init() and every change of mode set it.
 void vlapic_sync(struct vp *vp);
-// Highest vector above the processor priority, or -1. With APICv the processor delivers it by itself.
+// Does the processor virtualize this APIC, and deliver by itself? Not while it is off or at an unusual address.
+static inline bool vlapic_in_hardware(const struct vp *vp)
+{
+    return vp->apic.hw_mode == VLAPIC_XAPIC || vp->apic.hw_mode == VLAPIC_X2APIC;
+}
+// Highest vector above the processor priority, or -1.
 int vlapic_pending(struct vp *vp);
 void vlapic_accept(struct vp *vp, uint8_t vector); // IRR -> ISR: it is being injected
 void vlapic_eoi(struct vp *vp);

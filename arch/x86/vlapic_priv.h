@@ -45,8 +45,6 @@ enum apic_register {
 #define APIC_ERROR_RECEIVE_VECTOR BIT(6)
 #define APIC_ERROR_REGISTER BIT(7)
 
-enum vlapic_mode { VLAPIC_OFF = 0, VLAPIC_XAPIC = 1, VLAPIC_X2APIC = 2 }; // as virt->apicv_mode() wants it
-
 static inline uint32_t apic_get(const struct vp *vp, unsigned offset)
 {
     return __atomic_load_n((const uint32_t *)((const char *)vp->apic_page + offset), __ATOMIC_RELAXED);
@@ -67,12 +65,6 @@ static inline enum vlapic_mode vlapic_mode(const struct vp *vp)
 static inline bool vlapic_software_enabled(const struct vp *vp)
 {
     return (apic_get(vp, APIC_SVR) & APIC_SVR_ENABLE) != 0;
-}
-
-// Does the processor virtualize this APIC? Not while it is off or at an unusual address.
-static inline bool vlapic_in_hardware(const struct vp *vp)
-{
-    return virt_caps.apicv && vp->apic.hw_mode != VLAPIC_OFF && vp->apic.hw_mode != 0xff;
 }
 
 // Highest vector of ISR, TMR or IRR, or 0: vectors below 16 never get there.

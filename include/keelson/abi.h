@@ -402,12 +402,13 @@ struct hv_x_map_interrupt_out { // MSI only
 };
 // A level input is masked when it is delivered and unmasked at the root VP's EOI of the vector.
 
+// Both answer with such a header: how many bytes were taken, or follow. A write takes what fits into the UART's
+// queue now; a line of the log is taken in any case.
 struct hv_x_console_in { // HvCallXConsoleWrite: bytes follow; HvCallXConsoleRead: none follow
     uint32_t length;
     uint32_t flags; // write: HV_X_CONSOLE_LOG | level << 8 for one line of the log (no newline)
-};                  // Both answer with such a header: how many bytes were taken, or follow.
+};
 #define HV_X_CONSOLE_LOG 1u
-#define HV_X_CONSOLE_NO_WAIT 2u // write: take only what fits into the queue of the UART now
 #define HV_X_CONSOLE_MAX 2048u
 struct hv_x_log_in {   // HvCallXReadLog
     uint64_t sequence; // first byte wanted
@@ -448,8 +449,8 @@ enum hv_x_counter {
 struct hv_x_counters_out {
     uint64_t value[HV_CTR_COUNT];
 };
-struct hv_x_info_out { // HvCallXGetInfo
-    uint32_t cpu_count;
+struct hv_x_info_out {  // HvCallXGetInfo
+    uint32_t cpu_count; // processors that run VPs
     uint32_t partition_count;
     uint64_t tsc_hz;
     uint64_t total_pages;
@@ -467,10 +468,10 @@ struct hv_x_info_out { // HvCallXGetInfo
 struct mgmt_boot_info {
     uint64_t magic;
     uint64_t tsc_hz;
-    uint32_t vp_count; // VPs of the root partition: 0 = data plane, 1 = control plane
-    uint32_t cpu_count;
-    char engine[8];   // "vmx" or "svm"
-    char version[24]; // of the hypervisor
+    uint32_t vp_count;  // VPs of the root partition: 0 = data plane, 1 = control plane
+    uint32_t cpu_count; // processors that run VPs
+    char engine[8];     // "vmx" or "svm"
+    char version[24];   // of the hypervisor
     char cpu_brand[48];
     uint64_t hypercall_page;       // virtual address of the hypercall page
     uint64_t mgmt_free_pages_base; // GPA: memory left in the management range after image and tables

@@ -12,10 +12,11 @@
 #include <keelson/types.h>
 
 #define BOOT_INFO_MAGIC 0x314e4f534c45454bull // "KEELSON1"
-#define BOOT_INFO_VERSION 1
+#define BOOT_INFO_VERSION 2
 #define BOOT_MAX_CPUS 64
 #define BOOT_MAX_RANGES 512
 #define BOOT_CONFIG_MAX 4096
+#define BOOT_MAX_SEGMENTS 8
 
 enum boot_range_type {
     BOOT_RANGE_RAM = 1,      // free write-back memory (EFI conventional, loader, boot services)
@@ -38,6 +39,15 @@ struct boot_range {
 struct boot_cpu {
     uint32_t apic_id;
     uint32_t flags; // bit 0: the boot processor
+};
+
+enum { BOOT_SEGMENT_EXEC = 1, BOOT_SEGMENT_WRITE = 2, BOOT_SEGMENT_READ = 4 }; // as p_flags of ELF
+
+struct boot_segment {
+    uint64_t vaddr;  // 4 KiB aligned
+    uint64_t size;   // bytes in memory, .bss included
+    uint32_t rights; // BOOT_SEGMENT_*; never both written and executed
+    uint32_t pad;
 };
 
 struct boot_framebuffer {
@@ -81,6 +91,8 @@ struct boot_info {
     uint32_t cpu_count;
     uint32_t range_count;
     uint32_t config_len; // bytes of config[], without terminator
+    uint32_t mgmt_segment_count;
+    struct boot_segment mgmt_segments[BOOT_MAX_SEGMENTS]; // do not share pages
     struct boot_cpu cpus[BOOT_MAX_CPUS];
     struct boot_range ranges[BOOT_MAX_RANGES]; // sorted, not overlapping, page aligned
     uint8_t entropy[64];                       // EFI_RNG_PROTOCOL where there is one, mixed with timer jitter
@@ -96,9 +108,10 @@ struct boot_info {
 #define HV_IMAGE_BASE 0xffffffff80000000ull
 
 // Entry convention of mgmt.elf, for every VP of the root partition: long mode, interrupts off, RDI =
-// virtual address of struct mgmt_boot_info, RSI = VP index, RSP = stack. The hypervisor builds the page
-// tables in the management range, with large pages, writable and executable: image at mgmt_vbase (page 0 stays
-// unmapped), all RAM and device memory below the end of the GPA space at MGMT_DIRECT_BASE.
+// virtual address of struct mgmt_boot_info, RSI = VP index, RSP = stack, EFER.NXE and CR0.WP set. The hypervisor
+// builds the page tables in the management range: each segment of the image where it is linked, with its rights;
+// all RAM and device memory below the end of the GPA space at MGMT_DIRECT_BASE, written and not executed, except
+// that what the image may not write is not written there either, and that the hypercall page is executed.
 #define MGMT_DIRECT_BASE 0xffff800000000000ull
 
 _Static_assert(sizeof(struct boot_range) == 24, "boot_range layout");

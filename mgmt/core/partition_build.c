@@ -174,29 +174,6 @@ static enum step_result step_initialize(struct partition *p)
     return result;
 }
 
-// Scheduling properties. The cap goes before the reserve, which may not exceed it.
-static enum step_result step_properties(struct partition *p)
-{
-    const struct {
-        uint32_t code, value, standard;
-    } props[] = {
-        {HV_PROP_CPU_WEIGHT, p->cfg.weight, 100},
-        {HV_PROP_CPU_CAP, p->cfg.cap, 0x10000},
-        {HV_PROP_CPU_RESERVE, p->cfg.reserve, 0},
-    };
-    hv_status_t status = HV_STATUS_SUCCESS;
-    enum step_result result;
-
-    if (props[p->cursor].value != props[p->cursor].standard) {
-        status = hvif_set_property(p->id, props[p->cursor].code, props[p->cursor].value);
-    }
-    result = after_call(p, status, p->id, "setting a scheduling property");
-    if (result == STEP_NEXT && ++p->cursor < ARRAY_LEN(props)) {
-        return STEP_AGAIN;
-    }
-    return result;
-}
-
 static bool huge_fits(const struct partition *p, uint64_t source, uint64_t target, uint64_t left)
 {
     return !p->no_huge_pages && left >= PAGE_SIZE_1G && source % PAGE_SIZE_1G == 0 &&
@@ -232,6 +209,51 @@ static enum step_result step_vps(struct partition *p)
                                          "creating a virtual processor");
 
     if (result == STEP_NEXT && ++p->vps < p->cfg.vp_count) {
+        return STEP_AGAIN;
+    }
+    return result;
+}
+
+// 1/65536 of a processor in per mille, rounded.
+static unsigned per_mille(uint32_t fraction)
+{
+    return (unsigned)(((uint64_t)fraction * 1000 + 0x8000) >> 16);
+}
+
+static enum step_result refuse_reservation(struct partition *p)
+{
+    unsigned n = per_mille(p->cfg.reserve);
+
+    core_fail(
+        &p->error, CORE_LIMIT,
+        "the node cannot reserve %u.%u%% of a processor for each of %u virtual processor(s) beside what other "
+        "systems have reserved; lower Reservation or end some",
+        n / 10, n % 10, p->cfg.vp_count);
+    return STEP_FAIL;
+}
+
+// Scheduling properties. The cap goes before the reserve, which may not exceed it; both after the VPs, so that the
+// hypervisor sees for how many it is to promise.
+static enum step_result step_properties(struct partition *p)
+{
+    const struct {
+        uint32_t code, value, standard;
+    } props[] = {
+        {HV_PROP_CPU_WEIGHT, p->cfg.weight, 100},
+        {HV_PROP_CPU_CAP, p->cfg.cap, 0x10000},
+        {HV_PROP_CPU_RESERVE, p->cfg.reserve, 0},
+    };
+    hv_status_t status = HV_STATUS_SUCCESS;
+    enum step_result result;
+
+    if (props[p->cursor].value != props[p->cursor].standard) {
+        status = hvif_set_property(p->id, props[p->cursor].code, props[p->cursor].value);
+    }
+    if (status == HV_STATUS_NO_RESOURCES && props[p->cursor].code == HV_PROP_CPU_RESERVE) {
+        return refuse_reservation(p);
+    }
+    result = after_call(p, status, p->id, "setting a scheduling property");
+    if (result == STEP_NEXT && ++p->cursor < ARRAY_LEN(props)) {
         return STEP_AGAIN;
     }
     return result;
@@ -343,7 +365,7 @@ static enum step_result step_attach(struct partition *p)
 }
 
 const struct partition_step partition_build_steps[] = {
-    {step_ram, 2},         {step_zero, 60}, {step_block, 61}, {step_create, 62},  {step_initialize, 63},
-    {step_properties, 64}, {step_map, 75},  {step_vps, 78},   {step_cookies, 79}, {step_state_pages, 80},
-    {step_load_begin, 81}, {step_load, 97}, {step_entry, 98}, {step_attach, 100}, {NULL, 0},
+    {step_ram, 2},         {step_zero, 60}, {step_block, 61},      {step_create, 62},  {step_initialize, 63},
+    {step_map, 75},        {step_vps, 77},  {step_properties, 78}, {step_cookies, 79}, {step_state_pages, 80},
+    {step_load_begin, 81}, {step_load, 97}, {step_entry, 98},      {step_attach, 100}, {NULL, 0},
 };

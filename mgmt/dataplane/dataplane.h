@@ -41,8 +41,14 @@ void dp_rings_init(void);
 // --- guests being served (dataplane/vmset.c): a set with constant-time lookup, VP 0 only ---
 MUST_CHECK bool vmset_add(struct dp_vm *vm); // false when full
 void vmset_remove(struct dp_vm *vm);
-bool vmset_has(const struct dp_vm *vm);
+bool vmset_find(const struct dp_vm *vm);
+extern const struct dp_vm *vmset_recent;            // found last: intercepts of one guest come in a row
 extern struct dp_vm *vmset_list[DATAPLANE_MAX_VMS]; // the first vmset_count are valid, in no order
 extern uint32_t vmset_count;
+
+static inline bool vmset_has(const struct dp_vm *vm)
+{
+    return vm != NULL && (vm == vmset_recent || vmset_find(vm));
+}
 
 #endif

@@ -44,6 +44,7 @@ struct dp_vm { // filled by the control plane, then owned by the data plane unti
     uint64_t ram_high; // bytes mapped from 4 GiB, following ram_low in `ram`
     struct dp_console com[DP_COM_PORTS];
     struct vm_devices *devices; // memory for the device models, initialised by vm_devices_init()
+    bool timers_moved;          // by an access to a device: vm_next_deadline() may be another
     void *owner;                // control plane's system object, opaque here
     struct {                    // dp_emit()'s own, zero at first: events that found the ring full
         uint32_t types;         // bit per enum dp_event_type

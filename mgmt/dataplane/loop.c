@@ -24,7 +24,7 @@ static bool timer_fired;                   // set by the interrupt handler
 static uint64_t armed_ns = VM_NO_DEADLINE; // what the deadline timer is set to
 
 struct completion {     // of the intercept just served
-    uint64_t partition; // 0: none
+    uint64_t partition; // 0: none, and the rest means nothing
     uint32_t vp;
     uint32_t flags;
 };
@@ -168,23 +168,24 @@ static void serve_nic(void)
 
 // --- intercepts ---
 
-static struct completion serve_intercept(uint64_t cookie)
+static void serve_intercept(uint64_t cookie, struct completion *done)
 {
     struct dp_vm *vm = DP_COOKIE_VM(cookie);
     uint32_t vp = DP_COOKIE_VP(cookie);
-    struct completion done = {0};
 
     if (!vmset_has(vm) || vp >= vm->vp_count) {
         counters.stale_cookies++; // detached meanwhile: its VP stays suspended
-        return done;
+        return;
     }
     counters.intercepts++;
-    if (vm_handle_intercept(vm, vp, &done.flags)) {
-        done.partition = vm->partition;
-        done.vp = vp;
+    if (vm_handle_intercept(vm, vp, &done->flags)) {
+        done->partition = vm->partition;
+        done->vp = vp;
     }
-    arm(vm_next_deadline(vm));
-    return done;
+    if (vm->timers_moved) {
+        vm->timers_moved = false;
+        arm(vm_next_deadline(vm));
+    }
 }
 
 static uint64_t wait_for_intercept(const struct completion *done, uint32_t seen)
@@ -245,7 +246,10 @@ void dataplane_run(void)
         }
         counters.turns++;
         cookie = wait_for_intercept(&done, seen);
-        done = cookie == 0 ? (struct completion){0} : serve_intercept(cookie);
+        done.partition = 0;
+        if (cookie != 0) {
+            serve_intercept(cookie, &done);
+        }
     }
 }
 

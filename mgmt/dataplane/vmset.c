@@ -10,6 +10,7 @@
 struct dp_vm *vmset_list[DATAPLANE_MAX_VMS];
 uint32_t vmset_count;
 static struct dp_vm *buckets[BUCKETS];
+const struct dp_vm *vmset_recent;
 
 static uint32_t home(const struct dp_vm *vm)
 {
@@ -27,9 +28,13 @@ static uint32_t find(const struct dp_vm *vm)
     return i;
 }
 
-bool vmset_has(const struct dp_vm *vm)
+bool vmset_find(const struct dp_vm *vm)
 {
-    return vm != NULL && buckets[find(vm)] == vm;
+    if (buckets[find(vm)] != vm) {
+        return false;
+    }
+    vmset_recent = vm;
+    return true;
 }
 
 bool vmset_add(struct dp_vm *vm)
@@ -70,6 +75,7 @@ void vmset_remove(struct dp_vm *vm)
         return;
     }
     close_hole(i);
+    vmset_recent = NULL;
     for (uint32_t n = 0; n < vmset_count; n++) {
         if (vmset_list[n] == vm) {
             vmset_list[n] = vmset_list[--vmset_count];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Port and MMIO ranges of one guest and who answers them.
+// Port and MMIO ranges of one guest and who answers them. Single bytes are the rule; what is rare is out of line.
 
 #include "mgmt/devices/bus.h"
 
@@ -34,86 +34,100 @@ void bus_add_mmio(struct bus *bus, uint64_t base, uint64_t size, const struct mm
     }
 }
 
-static int find_port(const struct bus *bus, uint16_t port)
+static const struct port_range *find_port(const struct bus *bus, uint16_t port)
 {
-    for (int i = 0; i < bus->port_count; i++) {
-        if (port >= bus->port[i].first && port - bus->port[i].first < bus->port[i].count) {
-            return i;
+    const struct port_range *end = bus->port + bus->port_count;
+
+    for (const struct port_range *r = bus->port; r < end; r++) {
+        if ((uint32_t)port - r->first < r->count) {
+            return r;
         }
     }
-    return -1;
+    return NULL;
 }
 
-uint32_t bus_port_read(struct bus *bus, uint16_t port, uint8_t size)
+static __attribute__((noinline)) uint32_t read_bytes(const struct port_range *r, uint32_t offset,
+                                                     uint8_t size)
 {
     uint32_t value = 0;
-    int n = find_port(bus, port);
 
-    if (n < 0) {
-        bus->unclaimed_ports++;
-        return size >= 4 ? ~0u : (1u << (size * 8)) - 1;
-    }
-    if (size == 1) {
-        return bus->port[n].ops->read(bus->port[n].dev, (uint16_t)(port - bus->port[n].first));
-    }
     for (uint8_t i = 0; i < size; i++) {
-        uint32_t offset = (uint32_t)port - bus->port[n].first + i;
-        uint8_t byte = offset < bus->port[n].count
-                           ? bus->port[n].ops->read(bus->port[n].dev, (uint16_t)offset)
-                           : 0xff;
+        uint8_t byte = offset + i < r->count ? r->ops->read(r->dev, (uint16_t)(offset + i)) : 0xff;
 
         value |= (uint32_t)byte << (i * 8);
     }
     return value;
 }
 
-void bus_port_write(struct bus *bus, uint16_t port, uint8_t size, uint32_t value)
+uint32_t bus_port_read(struct bus *bus, uint16_t port, uint8_t size)
 {
-    int n = find_port(bus, port);
+    const struct port_range *r = find_port(bus, port);
 
-    if (n < 0) {
+    if (r == NULL) {
         bus->unclaimed_ports++;
-        return;
+        return size >= 4 ? ~0u : (1u << (size * 8)) - 1;
     }
-    for (uint8_t i = 0; i < size; i++) {
-        uint32_t offset = (uint32_t)port - bus->port[n].first + i;
+    if (size == 1) {
+        return r->ops->read(r->dev, (uint16_t)(port - r->first));
+    }
+    return read_bytes(r, (uint32_t)port - r->first, size);
+}
 
-        if (offset < bus->port[n].count) {
-            bus->port[n].ops->write(bus->port[n].dev, (uint16_t)offset, (uint8_t)(value >> (i * 8)));
+static __attribute__((noinline)) void write_bytes(const struct port_range *r, uint32_t offset, uint8_t size,
+                                                  uint32_t value)
+{
+    for (uint8_t i = 0; i < size; i++) {
+        if (offset + i < r->count) {
+            r->ops->write(r->dev, (uint16_t)(offset + i), (uint8_t)(value >> (i * 8)));
         }
     }
 }
 
-static int find_mmio(const struct bus *bus, uint64_t gpa, uint8_t size)
+void bus_port_write(struct bus *bus, uint16_t port, uint8_t size, uint32_t value)
 {
-    for (int i = 0; i < bus->mmio_count; i++) {
-        uint64_t offset = gpa - bus->mmio[i].base;
+    const struct port_range *r = find_port(bus, port);
 
-        if (offset < bus->mmio[i].size && size <= bus->mmio[i].size - offset) {
-            return i;
+    if (r == NULL) {
+        bus->unclaimed_ports++;
+    } else if (size == 1) {
+        r->ops->write(r->dev, (uint16_t)(port - r->first), (uint8_t)value);
+    } else {
+        write_bytes(r, (uint32_t)port - r->first, size, value);
+    }
+}
+
+static const struct mmio_range *find_mmio(const struct bus *bus, uint64_t gpa, uint8_t size)
+{
+    const struct mmio_range *end = bus->mmio + bus->mmio_count;
+
+    for (const struct mmio_range *r = bus->mmio; r < end; r++) {
+        uint64_t offset = gpa - r->base;
+
+        if (offset < r->size && size <= r->size - offset) {
+            return r;
         }
     }
-    return -1;
+    return NULL;
 }
 
 uint64_t bus_mmio_read(struct bus *bus, uint64_t gpa, uint8_t size)
 {
-    int n = find_mmio(bus, gpa, size);
+    const struct mmio_range *r = find_mmio(bus, gpa, size);
 
-    if (n < 0) {
+    if (r == NULL) {
         bus->unclaimed_mmio++;
         return size >= 8 ? ~0ull : (1ull << (size * 8)) - 1;
     }
-    return bus->mmio[n].ops->read(bus->mmio[n].dev, gpa - bus->mmio[n].base, size);
+    return r->ops->read(r->dev, gpa - r->base, size);
 }
 
 void bus_mmio_write(struct bus *bus, uint64_t gpa, uint8_t size, uint64_t value)
 {
-    int n = find_mmio(bus, gpa, size);
+    const struct mmio_range *r = find_mmio(bus, gpa, size);
 
-    if (n < 0) {
+    if (r == NULL) {
         bus->unclaimed_mmio++;
         return;
     }
-    bus->mmio[n].ops->write(bus->mmio[n].dev, gpa - bus->mmio[n].base, size, value);
+    r->ops->write(r->dev, gpa - r->base, size, value);
 }

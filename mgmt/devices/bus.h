@@ -23,17 +23,21 @@ struct mmio_ops { // size is 1, 2, 4 or 8; offset + size never passes the end of
     void (*write)(void *dev, uint64_t offset, uint8_t size, uint64_t value);
 };
 
+struct port_range {
+    uint16_t first, count;
+    const struct port_ops *ops;
+    void *dev;
+};
+
+struct mmio_range {
+    uint64_t base, size;
+    const struct mmio_ops *ops;
+    void *dev;
+};
+
 struct bus {
-    struct {
-        uint16_t first, count;
-        const struct port_ops *ops;
-        void *dev;
-    } port[BUS_MAX_PORT_RANGES];
-    struct {
-        uint64_t base, size;
-        const struct mmio_ops *ops;
-        void *dev;
-    } mmio[BUS_MAX_MMIO_RANGES];
+    struct port_range port[BUS_MAX_PORT_RANGES];
+    struct mmio_range mmio[BUS_MAX_MMIO_RANGES];
     uint8_t port_count, mmio_count;
     uint64_t unclaimed_ports, unclaimed_mmio;
 };
@@ -43,7 +47,8 @@ void bus_init(struct bus *bus);
 void bus_add_ports(struct bus *bus, uint16_t first, uint16_t count, const struct port_ops *ops, void *dev);
 void bus_add_mmio(struct bus *bus, uint64_t base, uint64_t size, const struct mmio_ops *ops, void *dev);
 
-uint32_t bus_port_read(struct bus *bus, uint16_t port, uint8_t size); // size 1, 2, 4
+// size 1, 2, 4; of a value written only that many bytes count.
+uint32_t bus_port_read(struct bus *bus, uint16_t port, uint8_t size);
 void bus_port_write(struct bus *bus, uint16_t port, uint8_t size, uint32_t value);
 uint64_t bus_mmio_read(struct bus *bus, uint64_t gpa, uint8_t size); // size 1, 2, 4, 8
 void bus_mmio_write(struct bus *bus, uint64_t gpa, uint8_t size, uint64_t value);

@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Port I/O: IN, OUT and their string forms.
+// Port I/O: the string forms of IN and OUT. The plain ones are in vm.c.
 //
 // Source: SDM 2A "IN", "INS/INSB/INSW/INSD", SDM 2B "OUT", "OUTS/OUTSB/OUTSW/OUTSD", "REP". The processor
 // has checked the I/O privilege before it intercepted; the memory operand of the string forms is checked
 // here.
 
 #include "mgmt/devices/intercept.h"
-
-#define INFO_SIZE 0x7
-#define INFO_STRING BIT(3)
-#define INFO_REP BIT(4)
-
-static bool valid_size(uint8_t size)
-{
-    return size == 1 || size == 2 || size == 4;
-}
 
 struct string_io {
     uint16_t port;
@@ -24,25 +15,6 @@ struct string_io {
     uint8_t index_reg;    // RDI or RSI
     uint8_t address_size; // bytes
 };
-
-bool io_intercept_plain(struct vm_devices *dev, struct hv_register_page *regs,
-                        const struct hv_io_intercept *msg)
-{
-    uint8_t size = msg->info & INFO_SIZE;
-    uint64_t *rax = &regs->gpr[GPR_RAX];
-
-    if ((msg->info & INFO_STRING) || !valid_size(size)) {
-        return false;
-    }
-    if (msg->hdr.access == ACCESS_WRITE) {
-        bus_port_write(&dev->bus, msg->port, size, (uint32_t)(*rax & size_mask(size)));
-        return true;
-    }
-    uint64_t value = bus_port_read(&dev->bus, msg->port, size);
-
-    *rax = size == 4 ? value : (*rax & ~size_mask(size)) | value; // a 32-bit result clears the upper half
-    return true;
-}
 
 // The message does not say which segment and address size are in force: the prefixes do.
 static enum emu decode_string(struct vcpu *v, const struct hv_io_intercept *msg, struct string_io *io)
@@ -122,14 +94,14 @@ enum emu io_intercept_string(struct vcpu *v, const struct hv_io_intercept *msg, 
 {
     struct string_io io = {
         .port = msg->port,
-        .size = msg->info & INFO_SIZE,
+        .size = msg->info & IO_INFO_SIZE,
         .in = msg->hdr.access != ACCESS_WRITE,
     };
     enum emu result;
 
-    if (!valid_size(io.size) || !(msg->info & INFO_STRING)) {
+    if (!io_size_is_valid(io.size) || !(msg->info & IO_INFO_STRING)) {
         return EMU_STOP;
     }
     result = decode_string(v, msg, &io);
-    return result == EMU_OK ? string_io(v, &io, msg->info & INFO_REP, flags) : result;
+    return result == EMU_OK ? string_io(v, &io, msg->info & IO_INFO_REP, flags) : result;
 }

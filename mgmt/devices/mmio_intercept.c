@@ -72,24 +72,47 @@ static void remember_translation(struct vcpu *v, const struct hv_memory_intercep
     }
 }
 
+// The instruction as a plain move, or NULL. Drivers use few instructions for a device, and each of them often: it is
+// decoded once. Its bytes are compared each time, so code may change.
+static const struct insn *plain_insn(struct vcpu *v, const struct hv_memory_intercept *msg, uint8_t length)
+{
+    struct plain_cache *c = &v->dev->plain_cache[v->regs->rip % PLAIN_CACHE_SIZE];
+    uint64_t bytes[2];
+
+    __builtin_memcpy(bytes, msg->insn_bytes, sizeof(bytes));
+    if (c->length == length && length != 0 && c->bytes[0] == bytes[0] && c->bytes[1] == bytes[1] &&
+        c->mode == v->mode) {
+        return &c->insn;
+    }
+    c->length = 0;
+    if (!decode_insn((const uint8_t *)bytes, length, v->mode, &c->insn)) {
+        return NULL;
+    }
+    c->bytes[0] = bytes[0];
+    c->bytes[1] = bytes[1];
+    c->length = length;
+    c->mode = v->mode;
+    return &c->insn;
+}
+
 // False: not a plain move, or not one whose operand is just what was intercepted.
 static bool serve_plain_move(struct vcpu *v, const struct hv_memory_intercept *msg, uint8_t length)
 {
-    struct insn insn;
+    const struct insn *insn = plain_insn(v, msg, length);
     uint64_t base, linear;
 
-    if (!decode_insn(msg->insn_bytes, length, v->mode, &insn) || !segment_base(v, insn.seg, &base)) {
+    if (insn == NULL || !segment_base(v, insn->seg, &base)) {
         return false;
     }
-    linear = decode_address(&insn, v->regs->gpr, v->regs->rip + insn.length, base);
-    if (!operand_is_intercepted(&insn, linear, msg->gpa)) {
+    linear = decode_address(insn, v->regs->gpr, v->regs->rip + insn->length, base);
+    if (!operand_is_intercepted(insn, linear, msg->gpa)) {
         return false;
     }
-    plain_move(v, &insn, msg->gpa);
+    plain_move(v, insn, msg->gpa);
     return true;
 }
 
-enum emu mmio_intercept(struct vcpu *v, const struct hv_memory_intercept *msg, uint32_t *flags)
+enum emu mmio_intercept(struct vcpu *v, const struct hv_memory_intercept *msg)
 {
     uint8_t length = MIN(msg->insn_byte_count, DECODE_MAX_INSN);
 
@@ -97,7 +120,6 @@ enum emu mmio_intercept(struct vcpu *v, const struct hv_memory_intercept *msg, u
     if (msg->hdr.access == ACCESS_FETCH || is_ram(v, msg->gpa)) {
         return EMU_STOP;
     }
-    *flags = HV_XWAIT_DIRTY;
     if (serve_plain_move(v, msg, length)) {
         return EMU_OK;
     }

@@ -378,6 +378,7 @@ static uint8_t rtc_read(void *dev, uint16_t offset)
 {
     struct rtc *rtc = dev;
 
+    *rtc->timers_moved = true;
     return offset == 0 ? 0xff : read_register(rtc, rtc->index); // the index port is write-only
 }
 
@@ -385,6 +386,7 @@ static void rtc_write(void *dev, uint16_t offset, uint8_t value)
 {
     struct rtc *rtc = dev;
 
+    *rtc->timers_moved = true;
     if (offset == 0) {
         rtc->index = value & (RTC_CMOS_SIZE - 1); // bit 7 was the NMI mask
     } else {
@@ -394,9 +396,9 @@ static void rtc_write(void *dev, uint16_t offset, uint8_t value)
 
 const struct port_ops rtc_ops = {.read = rtc_read, .write = rtc_write};
 
-void rtc_init(struct rtc *rtc, struct irq_line irq)
+void rtc_init(struct rtc *rtc, struct irq_line irq, bool *timers_moved)
 {
-    *rtc = (struct rtc){.irq = irq};
+    *rtc = (struct rtc){.irq = irq, .timers_moved = timers_moved};
     rtc->cmos[REG_A] = A_DEFAULT;
     rtc->cmos[REG_B] = B_24H;
     rtc->seen_second = floor_div(guest_ms(rtc), MS);

@@ -15,6 +15,7 @@
 
 struct rtc {
     struct irq_line irq;
+    bool *timers_moved; // set by every access: rtc_deadline() may be another
     uint8_t index;
     uint8_t cmos[RTC_CMOS_SIZE]; // time registers are meaningful only while register B SET is on
     int64_t offset_ms;           // guest time minus the node's
@@ -24,7 +25,7 @@ struct rtc {
 
 extern const struct port_ops rtc_ops;
 
-void rtc_init(struct rtc *rtc, struct irq_line irq);
+void rtc_init(struct rtc *rtc, struct irq_line irq, bool *timers_moved);
 uint64_t rtc_deadline(const struct rtc *rtc); // plat_now_ns() clock; 0: none
 void rtc_run(struct rtc *rtc);
 

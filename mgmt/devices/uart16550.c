@@ -115,6 +115,7 @@ static void start_recheck(struct uart16550 *uart)
     if (uart->recheck_ns == 0) {
         uart->recheck_step_ns = RECHECK_FIRST_NS;
         uart->recheck_ns = plat_now_ns() + RECHECK_FIRST_NS;
+        uart->vm->timers_moved = true;
     }
 }
 
@@ -168,11 +169,6 @@ void uart16550_console_changed(struct uart16550 *uart)
     drain_tx(uart);
     fill_rx(uart);
     update_irq(uart);
-}
-
-uint64_t uart16550_deadline(const struct uart16550 *uart)
-{
-    return uart->recheck_ns;
 }
 
 void uart16550_run(struct uart16550 *uart, uint64_t now_ns)

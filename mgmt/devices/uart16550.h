@@ -45,7 +45,10 @@ void uart16550_init(struct uart16550 *uart, struct dp_vm *vm, uint32_t index, st
 void uart16550_console_changed(struct uart16550 *uart);
 
 // Work that waits for time: retries when a wake-up from the other plane is late. 0: none.
-uint64_t uart16550_deadline(const struct uart16550 *uart);
+static inline uint64_t uart16550_deadline(const struct uart16550 *uart)
+{
+    return uart->recheck_ns;
+}
 void uart16550_run(struct uart16550 *uart, uint64_t now_ns);
 
 #endif

@@ -38,7 +38,7 @@ void vm_devices_init(struct dp_vm *vm)
     bus_init(&dev->bus);
     ioapic_init(&dev->ioapic, vm->partition);
     init_uarts(vm); // first in the table: looked up first
-    rtc_init(&dev->rtc, (struct irq_line){&dev->ioapic, MACHINE_RTC_GSI});
+    rtc_init(&dev->rtc, (struct irq_line){&dev->ioapic, MACHINE_RTC_GSI}, &vm->timers_moved);
     power_init(&dev->power, (struct irq_line){&dev->ioapic, MACHINE_GED_GSI});
     bus_add_ports(&dev->bus, MACHINE_RTC_PORT, RTC_PORTS, &rtc_ops, &dev->rtc);
     bus_add_ports(&dev->bus, MACHINE_PM_PORT, MACHINE_PM_PORTS, &power_pm_ops, &dev->power);
@@ -47,17 +47,22 @@ void vm_devices_init(struct dp_vm *vm)
 }
 
 // A VP that asked for power-off or reset does not run on; others may until the control plane stops them.
-static bool power_requested(struct dp_vm *vm)
+static __attribute__((noinline)) void report_power(struct dp_vm *vm)
 {
     struct vm_devices *dev = vm->devices;
 
-    if (dev->power.request == POWER_NONE) {
-        return false;
-    }
     if (!dev->reported) {
         dev->reported = true;
         dp_emit(vm, dev->power.request == POWER_OFF ? DP_EV_POWER_OFF : DP_EV_RESET, 0, 0);
     }
+}
+
+static bool power_requested(struct dp_vm *vm)
+{
+    if (vm->devices->power.request == POWER_NONE) {
+        return false;
+    }
+    report_power(vm);
     return true;
 }
 
@@ -80,7 +85,7 @@ static enum emu emulate(struct vcpu *v, const struct hv_message *msg, uint32_t *
         return io_intercept_string(v, &msg->io, flags);
     case HV_MSG_UNMAPPED_GPA:
         v->dev->counters.mmio++;
-        return mmio_intercept(v, &msg->memory, flags);
+        return mmio_intercept(v, &msg->memory);
     default:
         return refuse(v, msg->header.type);
     }
@@ -91,20 +96,12 @@ static bool has_intercept_header(uint32_t type)
     return type == HV_MSG_IO_PORT || type == HV_MSG_UNMAPPED_GPA || type == HV_MSG_MSR;
 }
 
-// The path that counts: nearly every intercept is one of these.
-static bool serve_plain_io(struct dp_vm *vm, uint32_t vp, const struct hv_io_intercept *msg, uint32_t *flags)
-{
-    if (!io_intercept_plain(vm->devices, vm->vp[vp].regs, msg)) {
-        return false;
-    }
-    *flags = HV_XWAIT_ADVANCE;
-    return true;
-}
-
 static bool serve_access(struct dp_vm *vm, uint32_t vp, const struct hv_message *msg, uint32_t *flags)
 {
     struct vcpu v;
 
+    *flags = 0;
+    vm->vp[vp].regs->dirty = 0;
     vcpu_init(&v, vm, vp, &msg->intercept);
     switch (emulate(&v, msg, flags)) {
     case EMU_OK:
@@ -128,27 +125,54 @@ static bool serve_access(struct dp_vm *vm, uint32_t vp, const struct hv_message 
     return !power_requested(vm);
 }
 
-bool vm_handle_intercept(struct dp_vm *vm, uint32_t vp, uint32_t *wait_flags)
+// IN and OUT with a register need no more of the VP than RAX. False: not one of those.
+static inline bool plain_io(struct vm_devices *dev, struct hv_register_page *regs,
+                            const struct hv_io_intercept *msg)
 {
-    const struct hv_message *msg = vm->vp[vp].msg;
+    uint8_t size = msg->info & IO_INFO_SIZE;
+    uint64_t *rax = &regs->gpr[GPR_RAX], value;
 
-    *wait_flags = 0;
-    vm->vp[vp].regs->dirty = 0;
-    if (msg->header.type == HV_MSG_IO_PORT) {
-        vm->devices->counters.io++;
-        if (serve_plain_io(vm, vp, &msg->io, wait_flags)) {
-            return !power_requested(vm);
-        }
+    if ((msg->info & IO_INFO_STRING) || !io_size_is_valid(size)) {
+        return false;
     }
+    if (msg->hdr.access == ACCESS_WRITE) {
+        bus_port_write(&dev->bus, msg->port, size, (uint32_t)*rax);
+        return true;
+    }
+    value = bus_port_read(&dev->bus, msg->port, size);
+    *rax = size == 4 ? value : (*rax & ~size_mask(size)) | value; // a 32-bit result clears the upper half
+    return true;
+}
+
+static __attribute__((noinline)) bool serve_other(struct dp_vm *vm, uint32_t vp, const struct hv_message *msg,
+                                                  uint32_t *flags)
+{
     if (msg->header.type == HV_MSG_APIC_EOI) {
         vm->devices->counters.eoi++;
         ioapic_eoi(&vm->devices->ioapic, (uint8_t)msg->eoi.vector);
+        *flags = 0;
         return true;
     }
     if (!has_intercept_header(msg->header.type)) {
         return crash(vm, vp, msg->header.type);
     }
-    return serve_access(vm, vp, msg, wait_flags);
+    return serve_access(vm, vp, msg, flags);
+}
+
+bool vm_handle_intercept(struct dp_vm *vm, uint32_t vp, uint32_t *wait_flags)
+{
+    const struct hv_message *msg = vm->vp[vp].msg;
+    struct vm_devices *dev = vm->devices;
+
+    // The path that counts: nearly every intercept is a plain IN or OUT.
+    if (msg->header.type == HV_MSG_IO_PORT) {
+        dev->counters.io++;
+        if (plain_io(dev, vm->vp[vp].regs, &msg->io)) {
+            *wait_flags = HV_XWAIT_ADVANCE;
+            return !power_requested(vm);
+        }
+    }
+    return serve_other(vm, vp, msg, wait_flags);
 }
 
 void vm_console_changed(struct dp_vm *vm)
@@ -172,14 +196,13 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t vm_next_deadline(const struct dp_vm *vm)
 {
-    uint64_t deadline = earlier(VM_NO_DEADLINE, rtc_deadline(&vm->devices->rtc));
+    const struct vm_devices *dev = vm->devices;
+    uint64_t deadline = VM_NO_DEADLINE;
 
     for (uint32_t i = 0; i < MACHINE_COM_PORTS; i++) {
-        if (vm->com[i].present) {
-            deadline = earlier(deadline, uart16550_deadline(&vm->devices->uart[i]));
-        }
+        deadline = earlier(deadline, uart16550_deadline(&dev->uart[i])); // none where there is no port
     }
-    return deadline;
+    return earlier(deadline, rtc_deadline(&dev->rtc));
 }
 
 void vm_run_timers(struct dp_vm *vm, uint64_t now_ns)

@@ -31,8 +31,9 @@ void vm_console_changed(struct dp_vm *vm);
 // DP_CMD_POWER_BUTTON: raises the ACPI power button event.
 void vm_power_button(struct dp_vm *vm);
 
-// When (plat_now_ns() clock) vm_run_timers() wants to be called; VM_NO_DEADLINE: not at all. Changes
-// with every other call here, so ask again before sleeping. Calling too early is harmless.
+// When (plat_now_ns() clock) vm_run_timers() wants to be called; VM_NO_DEADLINE: not at all. Ask again
+// after every other call here; after vm_handle_intercept() only if it set vm->timers_moved. Calling too early is
+// harmless.
 uint64_t vm_next_deadline(const struct dp_vm *vm);
 void vm_run_timers(struct dp_vm *vm, uint64_t now_ns);
 

@@ -11,6 +11,7 @@
 #include "mgmt/devices/uart16550.h"
 #include "mgmt/devices/vm.h"
 
+#define PLAIN_CACHE_SIZE 16 // power of two
 #define INSN_CACHE_SIZE 8
 
 struct vm_devices {
@@ -22,6 +23,12 @@ struct vm_devices {
     struct power power;
     bool reported; // power request was emitted
     struct vm_counters counters;
+    struct plain_cache { // by RIP: what the small decoder made of an instruction (mmio_intercept.c)
+        uint64_t bytes[2];
+        uint8_t length; // of the bytes that there were; 0: slot is empty
+        uint8_t mode;
+        struct insn insn;
+    } plain_cache[PLAIN_CACHE_SIZE];
     struct insn_cache {
         uint8_t bytes[DECODE_MAX_INSN];
         uint8_t length; // of the bytes compared; 0: slot is empty

@@ -42,8 +42,8 @@ struct disk_setup {
     const struct irq_message *message; // NULL: none to be had
 };
 
-// Resets the controller, finds its devices and their facts. It does not interrupt yet. False: *why says what is wrong,
-// and the device neither interrupts nor does DMA. No devices at all is not an error.
+// Resets the controller, finds its devices and their facts. It does not interrupt yet. False: *why says what is
+// wrong, and the device neither interrupts nor does DMA. No devices at all is not an error.
 typedef bool disk_probe_fn(const struct disk_setup *setup, struct disk_controller *out, const char **why);
 
 struct disk_driver {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Disks at boot: controllers probed, partition tables read, interrupts routed. Control plane, before the data plane runs.
+// Disks at boot: controllers probed, partition tables read, interrupts routed. Control plane, before the data
+// plane runs.
 #ifndef MGMT_DRIVERS_DISK_BRING_UP_H
 #define MGMT_DRIVERS_DISK_BRING_UP_H
 

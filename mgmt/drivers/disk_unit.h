@@ -41,7 +41,8 @@ void unit_init(struct disk_unit *u, uint32_t slots);
 // or it needs the bounce buffer that another one has. What is written lies in the bounce buffer already.
 uint32_t unit_next(struct disk_unit *u, uint64_t now_ns);
 
-// The pieces of memory that the device is to read or write for a slot. Returns how many; *storage is for a bounced one.
+// The pieces of memory that the device is to read or write for a slot. Returns how many; *storage is for a bounced
+// one.
 uint32_t unit_segments(const struct disk_unit *u, uint32_t slot, const struct block_segment **segments,
                        struct block_segment *storage);
 

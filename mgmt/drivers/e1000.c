@@ -135,9 +135,9 @@ static void fill_rx(struct e1000 *e)
     }
 }
 
-static bool rx_frame_good(const volatile struct rx_desc *d)
+static bool rx_frame_good(uint8_t status, uint8_t errors, uint16_t length)
 {
-    return (d->status & RX_EOP) != 0 && d->errors == 0 && d->length >= 14 && d->length <= FRAME_MAX;
+    return (status & RX_EOP) != 0 && errors == 0 && length >= 14 && length <= FRAME_MAX;
 }
 
 static uint32_t take_rx(struct e1000 *e)
@@ -148,13 +148,14 @@ static uint32_t take_rx(struct e1000 *e)
     for (; n < NIC_RX_BUDGET && e->rx_next != e->rx_tail; n++) {
         volatile struct rx_desc *d = &e->rx[e->rx_next];
         struct frame f = {.index = e->rx_index[e->rx_next]};
+        uint8_t status = d->status;
 
-        if ((d->status & DESC_DONE) == 0) {
+        if ((status & DESC_DONE) == 0) {
             break;
         }
-        __atomic_thread_fence(__ATOMIC_ACQUIRE); // status before the rest
+        __atomic_thread_fence(__ATOMIC_ACQUIRE); // status before the rest, each read once
         f.length = d->length;
-        if (rx_frame_good(d)) {
+        if (rx_frame_good(status, d->errors, f.length)) {
             rings->counters.rx_frames++;
             rings->counters.rx_bytes += f.length;
         } else {

@@ -24,7 +24,6 @@
 #define CLASS_STORAGE 0x01
 #define CLASS_NETWORK 0x02
 
-#define MAX_CAPABILITIES 48 // more would not fit: the list is a loop
 #define MSIX_ENABLE BIT(31) // of the dword with id, next and message control
 #define MSIX_FUNCTION_MASK BIT(30)
 #define MSI_ENABLE BIT(16) // of the same dword of an MSI capability
@@ -135,7 +134,8 @@ bool pci_bar(const struct pci_device *dev, unsigned bar, uint64_t *base, uint64_
     pci_config_write(dev->at, REG_COMMAND, command);
     *base = (uint64_t)high << 32 | (low & ~0xfull);
     *size = ~mask + 1;
-    return mask != 0 && *base != 0;
+    // A window is a power of two and lies at a multiple of it, or the device is broken.
+    return mask != 0 && (*size & (*size - 1)) == 0 && *base != 0 && (*base & (*size - 1)) == 0;
 }
 
 bool pci_io_bar(const struct pci_device *dev, unsigned bar, uint16_t *port)
@@ -180,7 +180,7 @@ uint8_t pci_find_capability(const struct pci_device *dev, uint8_t id, uint8_t af
         return 0;
     }
     at = after != 0 ? pci_read8(dev, (uint8_t)(after + 1)) : pci_read8(dev, REG_CAPABILITIES);
-    for (unsigned n = 0; n < MAX_CAPABILITIES && (at &= 0xfc) >= 0x40; n++) {
+    for (unsigned n = 0; n < PCI_MAX_CAPABILITIES && (at &= 0xfc) >= 0x40; n++) {
         uint32_t head = pci_config_read(dev->at, at);
 
         if ((uint8_t)head == id) {

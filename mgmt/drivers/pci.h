@@ -48,6 +48,7 @@ void pci_quiesce(const struct pci_device *dev);
 
 // Offset of the first capability with this id after `after` (0: from the start); 0 if there is none.
 uint8_t pci_find_capability(const struct pci_device *dev, uint8_t id, uint8_t after);
+#define PCI_MAX_CAPABILITIES 48 // more would not fit: a longer list is a loop
 #define PCI_CAP_MSI 0x05
 #define PCI_CAP_VENDOR 0x09
 #define PCI_CAP_MSIX 0x11

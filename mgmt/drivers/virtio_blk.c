@@ -185,20 +185,6 @@ static void offer(struct virtio_blk *b, uint16_t first)
 
 // --- requests ---
 
-static uint32_t type_of(enum block_op step)
-{
-    switch (step) {
-    case BLOCK_READ:
-        return TYPE_IN;
-    case BLOCK_WRITE:
-        return TYPE_OUT;
-    case BLOCK_DISCARD:
-        return TYPE_DISCARD;
-    default:
-        return TYPE_FLUSH;
-    }
-}
-
 static uint64_t slot_gpa(const struct virtio_blk *b, uint32_t slot, size_t offset)
 {
     return b->slots_gpa + slot * sizeof(struct slot_memory) + offset;
@@ -244,11 +230,15 @@ static void end_chain(struct virtio_blk *b, uint32_t slot)
 
 static void put_request(struct virtio_blk *b, uint32_t slot)
 {
+    static const uint32_t types[] = {[BLOCK_READ] = TYPE_IN,
+                                     [BLOCK_WRITE] = TYPE_OUT,
+                                     [BLOCK_FLUSH] = TYPE_FLUSH,
+                                     [BLOCK_DISCARD] = TYPE_DISCARD};
     const struct block_request *r = b->unit.slots[slot];
     enum block_op step = unit_step(r);
     bool data = step == BLOCK_READ || step == BLOCK_WRITE;
 
-    begin_chain(b, slot, type_of(step), data ? r->sector : 0);
+    begin_chain(b, slot, types[step], data ? r->sector : 0);
     append_data(b, slot, step);
     end_chain(b, slot);
 }
@@ -296,14 +286,7 @@ static uint32_t take_used(struct virtio_blk *b, bool *more)
 
 static enum block_status status_of(uint8_t status)
 {
-    switch (status) {
-    case STATUS_OK:
-        return BLOCK_OK;
-    case STATUS_UNSUPPORTED:
-        return BLOCK_UNSUPPORTED;
-    default:
-        return BLOCK_IO_ERROR;
-    }
+    return status == STATUS_OK ? BLOCK_OK : status == STATUS_UNSUPPORTED ? BLOCK_UNSUPPORTED : BLOCK_IO_ERROR;
 }
 
 // True: there may be more.
@@ -365,7 +348,12 @@ static bool set_up(struct virtio_blk *b)
     };
 
     clear_queue(b);
-    return virtio_pci_negotiate(&b->bus, b->features) && virtio_pci_start(&b->bus, &q, &b->notify);
+    if (!virtio_pci_negotiate(&b->bus, b->features) || !virtio_pci_config_vector(&b->bus, VIRTIO_NO_VECTOR) ||
+        !virtio_pci_queue_start(&b->bus, 0, &q, &b->notify)) {
+        return false;
+    }
+    virtio_pci_ready(&b->bus);
+    return true;
 }
 
 static void step_reset(struct virtio_blk *b, uint64_t now)
@@ -554,7 +542,7 @@ static bool reset_and_negotiate(struct virtio_blk *b, const char **why)
     if (b->bus.config_length < CONFIG_SIZE_LATE) {
         b->features &= ~F_LATE;
     }
-    b->size = virtio_pci_queue_size(&b->bus, QUEUE_MAX);
+    b->size = virtio_pci_queue_size(&b->bus, 0, QUEUE_MAX);
     if ((b->features & VIRTIO_F_VERSION_1) == 0 || b->size < QUEUE_MIN || !set_up(b)) {
         *why = "it refuses the driver's features or queue";
         return false;

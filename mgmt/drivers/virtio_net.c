@@ -5,43 +5,13 @@
 // in front of each frame, in the buffer's headroom. Sections named are those of virtio 1.1.
 #include "mgmt/drivers/virtio_net.h"
 
+#include "mgmt/drivers/virtio_pci.h"
+
 #include <string.h>
-
-// Structures on PCI, 4.1.4: vendor capability with configuration type at +3, BAR at +4, offset, length.
-#define CFG_COMMON 1
-#define CFG_NOTIFY 2
-#define CFG_ISR 3
-#define CFG_DEVICE 4
-
-// Common configuration, 4.1.4.3.
-#define DEVICE_FEATURE_SELECT 0x00
-#define DEVICE_FEATURE 0x04
-#define DRIVER_FEATURE_SELECT 0x08
-#define DRIVER_FEATURE 0x0c
-#define MSIX_CONFIG 0x10
-#define DEVICE_STATUS 0x14
-#define QUEUE_SELECT 0x16
-#define QUEUE_SIZE 0x18
-#define QUEUE_MSIX_VECTOR 0x1a
-#define QUEUE_ENABLE 0x1c
-#define QUEUE_NOTIFY_OFF 0x1e
-#define QUEUE_DESC 0x20
-#define QUEUE_DRIVER 0x28
-#define QUEUE_DEVICE 0x30
-
-#define NO_VECTOR 0xffff
-
-// Device status, 2.1.
-#define ST_ACKNOWLEDGE 1
-#define ST_DRIVER 2
-#define ST_DRIVER_OK 4
-#define ST_FEATURES_OK 8
-#define ST_FAILED 128
 
 // Features, 5.1.3 and 6.
 #define F_MAC BIT(5)
 #define F_STATUS BIT(16)
-#define F_VERSION_1 BIT(32)
 
 // Device configuration, 5.1.4.
 #define NET_MAC 0
@@ -100,12 +70,12 @@ struct queue {
     uint16_t size;       // power of two
     uint16_t next_avail; // free running
     uint16_t next_used;
+    bool held[QUEUE_MAX]; // the device has this buffer
 };
 
 static struct virtio_net {
     struct nic nic;
-    mmio_t common, notify, isr, config;
-    uint32_t notify_multiplier;
+    struct virtio_pci bus;
     bool has_status;
     bool config_changed;
     struct queue queue[QUEUES];
@@ -117,6 +87,7 @@ static void offer(struct queue *q, uint16_t index)
 {
     q->mem->avail.ring[q->next_avail % q->size] = index;
     q->next_avail++;
+    q->held[index] = true;
 }
 
 // Publishes what was offered and tells the device, unless it said that it looks by itself (2.6.13).
@@ -132,25 +103,30 @@ static void publish(struct virtio_net *v, unsigned queue)
     }
 }
 
-// The next used element. A device that names a buffer which does not exist is not believed.
-static bool take_used(struct queue *q, uint16_t *index, uint32_t *length)
-{
-    volatile struct used_elem *e;
-
-    if (q->next_used == q->mem->used.index) {
-        return false;
-    }
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    e = &q->mem->used.ring[q->next_used % q->size];
-    *index = (uint16_t)(e->id % q->size);
-    *length = e->length;
-    q->next_used++;
-    return true;
-}
-
 static uint16_t outstanding(const struct queue *q)
 {
     return (uint16_t)(q->next_avail - q->next_used);
+}
+
+// The next buffer that comes back. A device that names one it does not have, or gives back more than it got, is not
+// believed.
+static bool take_used(struct queue *q, uint16_t *index, uint32_t *length)
+{
+    while (outstanding(q) > 0 && q->next_used != q->mem->used.index) {
+        volatile struct used_elem *e = &q->mem->used.ring[q->next_used % q->size];
+        uint32_t id;
+
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        id = e->id;
+        *length = e->length;
+        q->next_used++;
+        if (id < q->size && q->held[id]) {
+            q->held[id] = false;
+            *index = (uint16_t)id;
+            return true;
+        }
+    }
+    return false;
 }
 
 // --- receive and transmit ---
@@ -236,7 +212,7 @@ static void choose_tx_interrupt(struct queue *q)
 
 static void read_link(struct virtio_net *v)
 {
-    bool up = !v->has_status || (mmio_read16(v->config, NET_STATUS) & NET_LINK_UP) != 0;
+    bool up = !v->has_status || (mmio_read16(v->bus.config, NET_STATUS) & NET_LINK_UP) != 0;
 
     __atomic_store_n(&v->nic.rings->link_up, up, __ATOMIC_RELEASE);
 }
@@ -247,7 +223,7 @@ static void interrupt(struct nic *nic)
     uint8_t cause = ISR_QUEUE | ISR_CONFIG; // one message for both: look at everything
 
     if (!nic->uses_msi) {
-        cause = mmio_read8(v->isr, 0); // reading clears it and lets go of the line
+        cause = mmio_read8(v->bus.isr, 0); // reading clears it and lets go of the line
     }
     v->config_changed |= (cause & ISR_CONFIG) != 0;
     nic->pending |= cause != 0;
@@ -276,44 +252,11 @@ static const struct nic_ops ops = {.name = "virtio-net", .interrupt = interrupt,
 
 // --- start ---
 
-// Maps the structure of this type; *multiplier (may be NULL) gets the dword behind the capability.
-static bool map_structure(const struct pci_device *dev, uint8_t type, uint32_t min, mmio_t *out,
-                          uint32_t *multiplier)
-{
-    uint8_t cap = 0;
-
-    while ((cap = pci_find_capability(dev, PCI_CAP_VENDOR, cap)) != 0) {
-        uint32_t offset = pci_config_read(dev->at, (uint8_t)(cap + 8));
-        uint32_t length = pci_config_read(dev->at, (uint8_t)(cap + 12));
-        uint64_t base, size;
-
-        if (pci_read8(dev, (uint8_t)(cap + 3)) != type || length < min) {
-            continue;
-        }
-        if (pci_bar(dev, pci_read8(dev, (uint8_t)(cap + 4)), &base, &size) && offset < size &&
-            length <= size - offset) {
-            *out = mmio_map(base + offset);
-            if (multiplier != NULL) {
-                *multiplier = pci_config_read(dev->at, (uint8_t)(cap + 16));
-            }
-            return true;
-        }
-    }
-    return false;
-}
-
-static void add_status(struct virtio_net *v, uint8_t bits)
-{
-    mmio_write8(v->common, DEVICE_STATUS, mmio_read8(v->common, DEVICE_STATUS) | bits);
-}
-
 static bool reset(struct virtio_net *v)
 {
-    mmio_write8(v->common, DEVICE_STATUS, 0);
+    virtio_pci_reset(&v->bus);
     for (unsigned i = 0; i < RESET_TRIES; i++) {
-        if (mmio_read8(v->common, DEVICE_STATUS) == 0) {
-            add_status(v, ST_ACKNOWLEDGE);
-            add_status(v, ST_DRIVER);
+        if (virtio_pci_is_reset(&v->bus)) {
             return true;
         }
         mmio_delay_us(10);
@@ -323,62 +266,30 @@ static bool reset(struct virtio_net *v)
 
 static bool negotiate(struct virtio_net *v)
 {
-    uint64_t offered, wanted;
+    uint64_t wanted = virtio_pci_features(&v->bus) & (VIRTIO_F_VERSION_1 | F_MAC | F_STATUS);
 
-    mmio_write32(v->common, DEVICE_FEATURE_SELECT, 0);
-    offered = mmio_read32(v->common, DEVICE_FEATURE);
-    mmio_write32(v->common, DEVICE_FEATURE_SELECT, 1);
-    offered |= (uint64_t)mmio_read32(v->common, DEVICE_FEATURE) << 32;
-    wanted = offered & (F_VERSION_1 | F_MAC | F_STATUS);
     v->has_status = (wanted & F_STATUS) != 0;
-    mmio_write32(v->common, DRIVER_FEATURE_SELECT, 0);
-    mmio_write32(v->common, DRIVER_FEATURE, (uint32_t)wanted);
-    mmio_write32(v->common, DRIVER_FEATURE_SELECT, 1);
-    mmio_write32(v->common, DRIVER_FEATURE, (uint32_t)(wanted >> 32));
-    add_status(v, ST_FEATURES_OK);
-    return (wanted & F_VERSION_1) != 0 && (wanted & F_MAC) != 0 &&
-           (mmio_read8(v->common, DEVICE_STATUS) & ST_FEATURES_OK) != 0;
+    return (wanted & VIRTIO_F_VERSION_1) != 0 && (wanted & F_MAC) != 0 &&
+           virtio_pci_negotiate(&v->bus, wanted);
 }
 
-static void write64(mmio_t m, uint32_t offset, uint64_t value)
-{
-    mmio_write32(m, offset, (uint32_t)value);
-    mmio_write32(m, offset + 4, (uint32_t)(value >> 32));
-}
-
-static uint16_t largest_power_of_two(uint16_t n)
-{
-    while ((n & (n - 1)) != 0) {
-        n &= (uint16_t)(n - 1);
-    }
-    return n;
-}
-
-static bool start_queue(struct virtio_net *v, unsigned index, struct nic_memory dma, unsigned vector)
+static bool start_queue(struct virtio_net *v, uint16_t index, struct nic_memory dma, uint16_t vector)
 {
     struct queue *q = &v->queue[index];
-    uint64_t notify_offset;
+    struct virtio_pci_queue place = {.vector = vector};
 
-    mmio_write16(v->common, QUEUE_SELECT, (uint16_t)index);
-    q->size = largest_power_of_two(MIN(mmio_read16(v->common, QUEUE_SIZE), (uint16_t)QUEUE_MAX));
+    q->size = virtio_pci_queue_size(&v->bus, index, QUEUE_MAX);
     if (q->size == 0) {
         return false;
     }
     q->mem = (volatile struct queue_memory *)(dma.va + index * QUEUE_BYTES);
     q->gpa = dma.gpa + index * QUEUE_BYTES;
     memset(dma.va + index * QUEUE_BYTES, 0, QUEUE_BYTES);
-    notify_offset = (uint64_t)mmio_read16(v->common, QUEUE_NOTIFY_OFF) * v->notify_multiplier;
-    q->notify = (mmio_t){v->notify.base + notify_offset};
-    mmio_write16(v->common, QUEUE_SIZE, q->size);
-    write64(v->common, QUEUE_DESC, q->gpa + offsetof(struct queue_memory, desc));
-    write64(v->common, QUEUE_DRIVER, q->gpa + offsetof(struct queue_memory, avail));
-    write64(v->common, QUEUE_DEVICE, q->gpa + offsetof(struct queue_memory, used));
-    mmio_write16(v->common, QUEUE_MSIX_VECTOR, (uint16_t)vector);
-    if (mmio_read16(v->common, QUEUE_MSIX_VECTOR) != vector) {
-        return false;
-    }
-    mmio_write16(v->common, QUEUE_ENABLE, 1);
-    return true;
+    place.size = q->size;
+    place.descriptors = q->gpa + offsetof(struct queue_memory, desc);
+    place.driver = q->gpa + offsetof(struct queue_memory, avail);
+    place.device = q->gpa + offsetof(struct queue_memory, used);
+    return virtio_pci_queue_start(&v->bus, index, &place, &q->notify);
 }
 
 static void describe_buffers(struct virtio_net *v, unsigned queue)
@@ -401,10 +312,9 @@ static void describe_buffers(struct virtio_net *v, unsigned queue)
 static bool start(struct virtio_net *v, struct frame_rings *rings, struct nic_memory frames,
                   struct nic_memory dma)
 {
-    unsigned vector = v->nic.uses_msi ? 0 : NO_VECTOR;
+    uint16_t vector = v->nic.uses_msi ? 0 : VIRTIO_NO_VECTOR;
 
-    mmio_write16(v->common, MSIX_CONFIG, (uint16_t)vector);
-    if (mmio_read16(v->common, MSIX_CONFIG) != vector || !start_queue(v, RX_QUEUE, dma, vector) ||
+    if (!virtio_pci_config_vector(&v->bus, vector) || !start_queue(v, RX_QUEUE, dma, vector) ||
         !start_queue(v, TX_QUEUE, dma, vector)) {
         return false;
     }
@@ -413,9 +323,9 @@ static bool start(struct virtio_net *v, struct frame_rings *rings, struct nic_me
     describe_buffers(v, RX_QUEUE);
     describe_buffers(v, TX_QUEUE);
     for (uint32_t i = 0; i < 6; i++) {
-        v->nic.mac[i] = mmio_read8(v->config, NET_MAC + i);
+        v->nic.mac[i] = mmio_read8(v->bus.config, NET_MAC + i);
     }
-    add_status(v, ST_DRIVER_OK);
+    virtio_pci_ready(&v->bus);
     choose_tx_interrupt(&v->queue[TX_QUEUE]);
     fill_rx(v);
     read_link(v);
@@ -432,10 +342,7 @@ struct nic *virtio_net_probe(const struct pci_device *dev, struct frame_rings *r
     v->nic.ops = &ops;
     v->nic.rings = rings;
     pci_enable(dev, false);
-    if (!map_structure(dev, CFG_COMMON, 56, &v->common, NULL) ||
-        !map_structure(dev, CFG_NOTIFY, 2, &v->notify, &v->notify_multiplier) ||
-        !map_structure(dev, CFG_ISR, 1, &v->isr, NULL) ||
-        !map_structure(dev, CFG_DEVICE, 8, &v->config, NULL)) {
+    if (!virtio_pci_map(&v->bus, dev, 8)) {
         *why = "it has no modern (virtio 1.0) interface";
         pci_quiesce(dev);
         return NULL;
@@ -443,7 +350,7 @@ struct nic *virtio_net_probe(const struct pci_device *dev, struct frame_rings *r
     v->nic.uses_msi = msi->available && pci_msix_set(dev, 0, msi->address, msi->data);
     if (!reset(v) || !negotiate(v) || !start(v, rings, frames, dma)) {
         *why = "it refuses the driver's features or queues";
-        mmio_write8(v->common, DEVICE_STATUS, ST_FAILED);
+        virtio_pci_failed(&v->bus);
         pci_quiesce(dev);
         return NULL;
     }

@@ -33,13 +33,14 @@
 #define ST_FAILED 128
 
 // Maps the structure of this type, which has at least `min` bytes, and says how many it has. Returns where its
-// capability is, 0 if there is none.
+// capability is, 0 if there is none. The list of a broken device may be a loop.
 static uint8_t map_structure(const struct pci_device *dev, uint8_t type, uint32_t min, mmio_t *out,
                              uint32_t *found_length)
 {
-    uint8_t cap = 0;
+    uint8_t cap = pci_find_capability(dev, PCI_CAP_VENDOR, 0);
 
-    while ((cap = pci_find_capability(dev, PCI_CAP_VENDOR, cap)) != 0) {
+    for (unsigned n = 0; n < PCI_MAX_CAPABILITIES && cap != 0;
+         n++, cap = pci_find_capability(dev, PCI_CAP_VENDOR, cap)) {
         uint32_t offset = pci_config_read(dev->at, (uint8_t)(cap + 8));
         uint32_t length = pci_config_read(dev->at, (uint8_t)(cap + 12));
         uint64_t base, size;
@@ -114,24 +115,25 @@ static void write64(mmio_t m, uint32_t offset, uint64_t value)
     mmio_write32(m, offset + 4, (uint32_t)(value >> 32));
 }
 
-uint16_t virtio_pci_queue_size(const struct virtio_pci *v, uint16_t limit)
+uint16_t virtio_pci_queue_size(const struct virtio_pci *v, uint16_t index, uint16_t limit)
 {
     uint16_t size;
 
-    mmio_write16(v->common, QUEUE_SELECT, 0);
-    size = MIN(mmio_read16(v->common, QUEUE_SIZE), limit);
+    mmio_write16(v->common, QUEUE_SELECT, index);
+    size = mmio_read16(v->common, QUEUE_SIZE); // once: a broken device may answer differently the next time
+    size = MIN(size, limit);
     while ((size & (size - 1)) != 0) {
         size &= (uint16_t)(size - 1);
     }
     return size;
 }
 
-bool virtio_pci_start(const struct virtio_pci *v, const struct virtio_pci_queue *q, mmio_t *notify)
+bool virtio_pci_queue_start(const struct virtio_pci *v, uint16_t index, const struct virtio_pci_queue *q,
+                            mmio_t *notify)
 {
     uint64_t offset;
 
-    mmio_write16(v->common, MSIX_CONFIG, VIRTIO_NO_VECTOR);
-    mmio_write16(v->common, QUEUE_SELECT, 0);
+    mmio_write16(v->common, QUEUE_SELECT, index);
     offset = (uint64_t)mmio_read16(v->common, QUEUE_NOTIFY_OFF) * v->notify_multiplier;
     if (offset + 2 > v->notify_length) {
         return false;
@@ -146,8 +148,18 @@ bool virtio_pci_start(const struct virtio_pci *v, const struct virtio_pci_queue 
         return false;
     }
     mmio_write16(v->common, QUEUE_ENABLE, 1);
-    add_status(v, ST_DRIVER_OK);
     return true;
+}
+
+bool virtio_pci_config_vector(const struct virtio_pci *v, uint16_t vector)
+{
+    mmio_write16(v->common, MSIX_CONFIG, vector);
+    return mmio_read16(v->common, MSIX_CONFIG) == vector;
+}
+
+void virtio_pci_ready(const struct virtio_pci *v)
+{
+    add_status(v, ST_DRIVER_OK);
 }
 
 void virtio_pci_failed(const struct virtio_pci *v)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Modern virtio devices on PCI (virtio 1.1, 4.1): their structures, status, features and one virtqueue at a time.
+// Modern virtio devices on PCI (virtio 1.1, 4.1): their structures, status, features, queues.
 #ifndef MGMT_DRIVERS_VIRTIO_PCI_H
 #define MGMT_DRIVERS_VIRTIO_PCI_H
 
@@ -26,16 +26,22 @@ uint64_t virtio_pci_features(const struct virtio_pci *v); // what the device off
 // After a reset: says that there is a driver that wants these. False: the device refuses.
 MUST_CHECK bool virtio_pci_negotiate(const struct virtio_pci *v, uint64_t features);
 
-// Entries that queue 0 may have, a power of two, at most `limit`; 0: there is none.
-uint16_t virtio_pci_queue_size(const struct virtio_pci *v, uint16_t limit);
+// Entries that a queue may have, a power of two, at most `limit`; 0: there is none.
+uint16_t virtio_pci_queue_size(const struct virtio_pci *v, uint16_t index, uint16_t limit);
+
 struct virtio_pci_queue {
     uint16_t size;
     uint64_t descriptors, driver, device; // addresses as the device sees them
-    uint16_t vector;
+    uint16_t vector;                      // entry of the MSI-X table, VIRTIO_NO_VECTOR
 };
-// Sets queue 0 up and says that the driver is ready. *notify is where to write 0 for work. False: it refuses.
-MUST_CHECK bool virtio_pci_start(const struct virtio_pci *v, const struct virtio_pci_queue *q,
-                                 mmio_t *notify);
+// Sets a queue up. *notify is where to write its index when there is work. False: the device refuses.
+MUST_CHECK bool virtio_pci_queue_start(const struct virtio_pci *v, uint16_t index,
+                                       const struct virtio_pci_queue *q, mmio_t *notify);
+// The message for changes of the configuration. False: the device refuses.
+MUST_CHECK bool virtio_pci_config_vector(const struct virtio_pci *v, uint16_t vector);
+
+// The driver is ready.
+void virtio_pci_ready(const struct virtio_pci *v);
 // The driver gives up.
 void virtio_pci_failed(const struct virtio_pci *v);
 

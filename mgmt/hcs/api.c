@@ -14,11 +14,12 @@
 struct route {
     const char *path;
     void (*handle)(struct http_request *r);
+    const char *query; // names of its query parameters
     unsigned method, role;
 };
 
 static struct route routes[] = {
-#define ROUTE(method, path, role, handler) {path, api_##handler, method, role},
+#define ROUTE(method, path, role, handler, query) {path, api_##handler, query, method, role},
     API_ROUTES(ROUTE)
 #undef ROUTE
 };
@@ -78,6 +79,21 @@ static void audit(struct http_request *r, bool allowed)
     auth_audit(http_identity(r)->name, peer, action, allowed ? "allowed" : "forbidden");
 }
 
+// A misspelt parameter must not do something else than was meant.
+static bool query_is_known(struct http_request *r, const struct route *route)
+{
+    const char *unknown = http_query_unknown(r, route->query);
+    char message[200];
+
+    if (unknown == NULL) {
+        return true;
+    }
+    snprintf(message, sizeof message, "query parameter %.60s is unknown here; %s%s", unknown,
+             route->query[0] != '\0' ? "known: " : "there are none", route->query);
+    api_fail(r, HR_E_INVALIDARG, message);
+    return false;
+}
+
 static void dispatch(struct http_request *r, void *arg)
 {
     const struct route *route = arg;
@@ -90,7 +106,9 @@ static void dispatch(struct http_request *r, void *arg)
         api_fail(r, HR_HCS_E_ACCESS_DENIED, "your role does not allow this");
         return;
     }
-    route->handle(r);
+    if (query_is_known(r, route)) {
+        route->handle(r);
+    }
 }
 
 void api_init(struct http_server *server)
@@ -111,7 +129,7 @@ void api_answer(struct http_request *r, int status, struct json_writer *w)
 {
     if (w->failed || w->text == NULL) {
         json_free_text(w);
-        http_error(r, 500, "no-memory", "the answer does not fit into the management heap", NULL);
+        http_error(r, 500, "no_memory", "the answer does not fit into the management heap", NULL);
         return;
     }
     http_respond_take(r, status, "application/json", w->text, w->length);

@@ -137,6 +137,7 @@ static const struct ws_handler handler = {
 // System and port that a request names; NULL and answered if there is no such port.
 static struct console *console_of(struct http_request *r, struct system **system, uint64_t *from)
 {
+    char message[224];
     uint64_t port;
 
     *system = api_system(r);
@@ -145,7 +146,10 @@ static struct console *console_of(struct http_request *r, struct system **system
         return NULL;
     }
     if (!(*system)->com[port].present) {
-        http_error(r, 404, "no-port", "the system's document has no such ComPorts entry", "port");
+        snprintf(message, sizeof message,
+                 "the document of system '%.120s' has no $.VirtualMachine.Devices.ComPorts.%u", (*system)->id,
+                 (unsigned)port);
+        api_fail(r, HR_E_NOT_FOUND, message);
         return NULL;
     }
     return &(*system)->com[port];

@@ -197,6 +197,11 @@ static void properties(struct http_request *r, const cJSON *query)
     api_answer(r, 200, &w);
 }
 
+void api_hcs_open(struct http_request *r)
+{
+    properties(r, NULL);
+}
+
 void api_hcs_properties(struct http_request *r)
 {
     api_with_document(r, HCS_TYPE_System_PropertyQuery, properties);

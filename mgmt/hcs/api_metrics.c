@@ -119,7 +119,7 @@ void api_metrics(struct http_request *r)
         s->write(m);
     }
     if (m->full) { // a part of the counters would look like all of them
-        http_error(r, 500, "too-long", "the counters do not fit into their buffer", NULL);
+        http_error(r, 500, "too_long", "the counters do not fit into their buffer", NULL);
         return;
     }
     http_respond(r, 200, "text/plain; version=0.0.4", m->text, m->length);

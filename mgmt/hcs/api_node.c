@@ -241,7 +241,7 @@ void api_hypervisor_log(struct http_request *r)
         fail_hv(r, status, "reading the log");
         return;
     }
-    snprintf(next, sizeof next, "%llu", (unsigned long long)(out.sequence + out.length));
+    snprintf(next, sizeof next, "%llu", (unsigned long long)out.sequence + out.length);
     http_add_header(r, "X-Next-Sequence", next);
     http_respond(r, 200, "text/plain; charset=utf-8", out.text, MIN(out.length, sizeof out.text));
 }

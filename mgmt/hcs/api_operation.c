@@ -42,7 +42,7 @@ static struct operation *operation_of(struct http_request *r)
 
     if (op == NULL) {
         snprintf(message, sizeof message, "there is no operation '%.20s' (any more)", text);
-        http_error(r, 404, "not-found", message, "id");
+        api_fail(r, HR_E_NOT_FOUND, message);
     }
     return op;
 }

@@ -54,6 +54,7 @@ MUST_CHECK hv_status_t hvif_intercept_wait(uint64_t partition, uint32_t vp, uint
 
 MUST_CHECK hv_status_t hvif_map_interrupt(const struct hv_x_map_interrupt_in *in,
                                           struct hv_x_map_interrupt_out *out);
+// Writes all of it, and waits for the wire: for last words and the first. Fails if the wire does not move.
 MUST_CHECK hv_status_t hvif_console_write(const char *text, size_t length);
 // Writes what the console's queue has room for now; *taken says how much.
 MUST_CHECK hv_status_t hvif_console_put(const char *text, size_t length, size_t *taken);

@@ -36,13 +36,14 @@ static uint64_t call(uint64_t input)
 // Fast form: RDX and R8 are the parameters themselves. *rdx is what the call returns there.
 static hv_status_t call_fast(uint64_t code, uint64_t *rdx, uint64_t param2)
 {
-    uint64_t rcx = code | HVCALL_FAST, result;
+    uint64_t rcx = code | HVCALL_FAST, value = *rdx, result;
     register uint64_t r8 __asm__("r8") = param2;
 
     __asm__ volatile("call *%4"
-                     : "=a"(result), "+c"(rcx), "+d"(*rdx), "+r"(r8)
+                     : "=a"(result), "+c"(rcx), "+d"(value), "+r"(r8)
                      : "r"(hypercall_page)
                      : "r9", "r10", "r11", "cc", "memory");
+    *rdx = value;
     return (hv_status_t)HVCALL_RESULT_STATUS(result);
 }
 
@@ -389,23 +390,31 @@ static hv_status_t write_console(const char *text, size_t length, uint32_t flags
     return call_simple(HVCALL_X_CONSOLE_WRITE);
 }
 
-hv_status_t hvif_console_write(const char *text, size_t length)
-{
-    hv_status_t status = HV_STATUS_SUCCESS;
-
-    for (size_t at = 0; at < length && status == HV_STATUS_SUCCESS; at += HV_X_CONSOLE_MAX) {
-        status = write_console(text + at, MIN(length - at, (size_t)HV_X_CONSOLE_MAX), 0);
-    }
-    return status;
-}
-
 hv_status_t hvif_console_put(const char *text, size_t length, size_t *taken)
 {
     size_t n = MIN(length, (size_t)HV_X_CONSOLE_MAX);
-    hv_status_t status = write_console(text, n, HV_X_CONSOLE_NO_WAIT);
+    hv_status_t status = write_console(text, n, 0);
 
     *taken = status == HV_STATUS_SUCCESS ? MIN((size_t)((struct hv_x_console_in *)out_page())->length, n) : 0;
     return status;
+}
+
+// The UART sends 16 bytes in less than 2 ms and interrupts; this many calls take longer.
+#define CONSOLE_PATIENCE 100000u
+
+hv_status_t hvif_console_write(const char *text, size_t length)
+{
+    unsigned refused = 0;
+
+    for (size_t at = 0, taken; at < length && refused < CONSOLE_PATIENCE; at += taken) {
+        hv_status_t status = hvif_console_put(text + at, length - at, &taken);
+
+        if (status != HV_STATUS_SUCCESS) {
+            return status;
+        }
+        refused = taken == 0 ? refused + 1 : 0;
+    }
+    return refused == 0 ? HV_STATUS_SUCCESS : HV_STATUS_NO_RESOURCES;
 }
 
 void hvif_call_log(uint32_t level, const char *line, size_t length)

@@ -24,7 +24,7 @@
 #define MSR_X2APIC_LVT_TIMER 0x832
 #define MSR_FS_BASE 0xc0000100
 
-struct _reent;
+struct _reent; // NOLINT(cert-dcl37-c): newlib gave it this name
 
 struct rt_vp { // found at %fs:0
     struct rt_vp *self;

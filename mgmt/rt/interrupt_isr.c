@@ -72,10 +72,9 @@ static void die(struct text *t)
 {
     uint64_t end;
     struct hv_x_info_out info = {0};
-    hv_status_t status;
 
     put_string(t, "\n");
-    status = hvif_console_write(t->buf, t->len);
+    (void)!hvif_console_write(t->buf, t->len); // nobody is left to tell
     if (hvif_info(&info) != HV_STATUS_SUCCESS || info.tsc_hz == 0) {
         info.tsc_hz = 1000000000;
     }
@@ -83,8 +82,7 @@ static void die(struct text *t)
     while (cpu_rdtsc() < end) {
         cpu_pause();
     }
-    status = hvif_system(HV_X_REBOOT, 0);
-    (void)status; // nobody is left to tell
+    (void)!hvif_system(HV_X_REBOOT, 0);
     for (;;) {
         __asm__ volatile("cli\n\thlt");
     }

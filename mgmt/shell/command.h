@@ -84,8 +84,8 @@ void shell_wait(struct operation *op, struct system *s, const char *doing, const
 // The terminal belongs to the guest's serial port until Ctrl-] or the system's end.
 void shell_attach(struct system *s, unsigned port);
 
-// For commands that wait for something short which ends by itself: keys are kept until shell_release(), which brings the
-// prompt back.
+// For commands that wait for something short which ends by itself: keys are kept until shell_release(), which brings
+// the prompt back.
 void shell_hold(void);
 void shell_release(void);
 

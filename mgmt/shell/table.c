@@ -16,7 +16,7 @@
 void table_begin(struct table *t, const char *const *headers)
 {
     *t = (struct table){.headers = headers};
-    while (headers[t->columns] != NULL) {
+    while (t->columns < TABLE_COLUMNS_MAX && headers[t->columns] != NULL) {
         t->columns++;
     }
 }
@@ -73,6 +73,11 @@ static bool is_number(const struct table *t, size_t column)
     return t->headers[column][0] == '>';
 }
 
+static size_t next_column(const struct table *t, size_t column)
+{
+    return column + 1 < t->columns ? column + 1 : 0;
+}
+
 static void measure(const struct table *t, size_t *widths)
 {
     size_t column = 0;
@@ -82,7 +87,7 @@ static void measure(const struct table *t, size_t *widths)
     }
     for (size_t at = 0; at < t->length; at += strlen(t->cells + at) + 1) {
         widths[column] = MAX(widths[column], text_width(t->cells + at));
-        column = (column + 1) % t->columns;
+        column = next_column(t, column);
     }
 }
 
@@ -101,7 +106,7 @@ static void print_cell(const struct table *t, const size_t *widths, size_t colum
 
 void table_end(struct table *t)
 {
-    size_t widths[TABLE_COLUMNS_MAX], column = 0;
+    size_t widths[TABLE_COLUMNS_MAX] = {0}, column = 0;
 
     measure(t, widths);
     for (size_t i = 0; i < t->columns; i++) {
@@ -109,7 +114,7 @@ void table_end(struct table *t)
     }
     for (size_t at = 0; at < t->length; at += strlen(t->cells + at) + 1) {
         print_cell(t, widths, column, t->cells + at);
-        column = (column + 1) % t->columns;
+        column = next_column(t, column);
     }
     if (t->failed) {
         term_print("%s[the management heap is full: rows are missing]\n", column > 0 ? "\n" : "");

@@ -7,7 +7,7 @@ import ssl
 import time
 import urllib.parse
 
-OPERATION_TIMEOUT_S = 120
+OPERATION_TIMEOUT_S = 60
 
 
 class Client:

@@ -2,10 +2,10 @@
 """Nodes for the booted tests: the real image in an emulator, one boot for each machine, and clients for it.
 
 A machine is booted when the first test asks for it, shared by all that follow, and ended with the test run.
-Its console is kept in BUILD/test/boot/NAME/serial.log.
+Its console is kept in BUILD/test/boot/NAME/serial.log. Whatever runs is looked at before and after each test
+(conftest.py).
 """
 import atexit
-import functools
 import json
 import os
 import pathlib
@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 
-from tools.emul import NodeConfig, start_node
+from tools.emul import FAILURES, NodeConfig, NodeFailed, start_node
 
 BUILD = pathlib.Path(os.environ.get("KEELSON_BUILD", "build")).resolve()
 DEPS = pathlib.Path(os.environ.get("KEELSON_DEPS", BUILD / "deps")).resolve()
@@ -24,7 +24,9 @@ KERNEL = DEPS / "linux" / "vmlinuz"
 INITRAMFS = BUILD / "guest-initramfs.cpio.gz"
 # Emulators share two processors with everything else that runs: patience costs nothing when all is well.
 BOOT_TIMEOUT_S = {"svm": 120, "vtx": 400}
-COMMAND_TIMEOUT_S = 600
+COMMAND_TIMEOUT_S = 300
+# No test of this tier makes the hypervisor stop a VP, or refuses one of the management partition's accesses.
+NEVER = re.compile(FAILURES.pattern + r"|VP \d+ stopped:|root partition refused")
 
 
 class Client:
@@ -115,9 +117,10 @@ class Console:
         self._process.stdin.write(text.encode() + b"\r")
 
     def run(self, command, timeout):
-        """Runs a command of the guest's shell; returns what it printed."""
+        """Runs a command of the guest's shell; returns what it printed, without the kernel's messages."""
         self.send_line(f"{command}; echo done-$((1+1))")
-        return self.wait_for(r"^([^$]*?)done-2\s", timeout)[1].replace("\r", "").strip()
+        lines = self.wait_for(r"^([^$]*?)done-2\s", timeout)[1].replace("\r", "").splitlines()
+        return "\n".join(line for line in lines if not re.match(r"\[ *\d+\.\d{6}\] ", line)).strip()
 
     def wait_end(self, timeout):
         """Waits until keelctl has ended by itself; returns its exit status."""
@@ -129,31 +132,74 @@ class Console:
 
 
 class Booted:
-    """A running node with its client."""
+    """A running node with its client. A `with` block, or the end of the test run, ends it."""
 
-    def __init__(self, name, engine, cpus=2, memory_mib=1024, **options):
+    running = []  # all of them
+
+    def __init__(self, name, engine, cpus=None, memory_mib=1024, **options):
         self.engine = engine
         image = BUILD / "keelson.img"
         self.node = start_node(NodeConfig(directory=BUILD / "test" / "boot" / name, image=image, engine=engine,
                                           cpus=cpus, memory_mib=memory_mib, **options))
-        atexit.register(self.node.stop)
-        timeout = BOOT_TIMEOUT_S[engine]
-        secret = self.node.wait_for(r"administrator secret: ([0-9a-f]{32})\s", timeout)[1]
+        self.node.failures = NEVER
+        atexit.register(self.stop)
+        self.client = None
+        try:
+            self.wait_ready()
+        except NodeFailed:
+            self.stop()
+            raise
+        Booted.running.append(self)
+
+    def wait_ready(self):
+        """Waits for the API of a node that has been started, or starts again, then with the secret it has shown before."""
+        timeout = BOOT_TIMEOUT_S[self.engine]
+        shown = self.node.wait_for(r"administrator secret(?:: ([0-9a-f]{32})\s| is the one shown before)", timeout)[1]
+        secret = shown or self.client.secret
         self.node.wait_for(r"API ready: https://\d+\.\d+\.\d+\.\d+/\s", timeout)
         fingerprint = self.node.wait_for(r"fingerprint \(SHA-256\): ([0-9A-F:]{95})\s", timeout)[1]
         self.client = Client(self.node.api_url, secret, fingerprint)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
 
     @property
     def port(self):
         """Of this machine, that leads to the node's API."""
         return self.node.config.api_port
 
+    def wait_off(self, timeout):
+        """Waits until the machine has switched itself off; returns the emulator's exit status."""
+        status = self.node.wait_end(timeout)
+        Booted.running.remove(self)
+        return status
+
     def stop(self):
+        if self in Booted.running:
+            Booted.running.remove(self)
         self.node.stop()
         (self.node.config.directory / "disk.img").unlink(missing_ok=True)
 
 
-@functools.lru_cache(maxsize=None)
+def check_all():
+    """No node may have died or printed what a healthy one never prints."""
+    for machine in Booted.running:
+        machine.node.check()
+
+
+_shared = {}  # engine -> machine, or why there is none
+
+
 def booted(engine):
-    """The machine that the tests of an engine share."""
-    return Booted(f"api-{engine}", engine)
+    """The machine that the tests of an engine share. One that did not start is not tried again."""
+    if engine not in _shared:
+        try:
+            _shared[engine] = Booted(f"shared-{engine}", engine)
+        except NodeFailed as error:
+            _shared[engine] = error
+    if isinstance(_shared[engine], NodeFailed):
+        raise _shared[engine]
+    return _shared[engine]

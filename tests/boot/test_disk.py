@@ -8,9 +8,13 @@ import pytest
 from booted import BUILD, Booted
 from test_console import Shell, rows
 
+from tools.emul.bochs import remove_lock
+
 MIB = 1 << 20
 SIZE = 16 * 63 * 16 * 512  # whole cylinders for Bochs: 7.9 MiB
 BAD_SECTOR = 3000
+SLOW_WRITES = 40000  # bytes a second: a MiB takes longer than the ten seconds that a driver waits
+TIMEOUT_S = 90
 DEVICES = {"ahci": "ide-hd,bus=ide.1,drive={0},serial={0}", "nvme": "nvme,drive={0},serial={0}",
            "virtio-blk": "virtio-blk-pci,drive={0},serial={0}"}
 
@@ -19,29 +23,37 @@ def make_image(folder, name):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.img"
     path.write_bytes(os.urandom(SIZE))
+    remove_lock(path)
     return path
 
 
-def qemu_disk(driver, path):
-    """A disk on which one sector cannot be read."""
+def bad_disk(path):
+    """One sector cannot be read."""
+    return (f"driver=raw,file.driver=blkdebug,file.image.filename={path},file.inject-error.0.event=read_aio,"
+            f"file.inject-error.0.sector={BAD_SECTOR}")
+
+
+def slow_disk(path):
+    return f"driver=raw,file.filename={path},throttling.bps-write={SLOW_WRITES}"
+
+
+def qemu_disk(driver, drive):
     name = driver.replace("-", "")
-    return ["-drive", f"if=none,id={name},driver=raw,cache.direct=off,file.driver=blkdebug,file.image.filename={path},"
-            f"file.inject-error.0.event=read_aio,file.inject-error.0.sector={BAD_SECTOR}",
-            "-device", DEVICES[driver].format(name)]
+    return ["-drive", f"if=none,id={name},{drive}", "-device", DEVICES[driver].format(name)]
 
 
 class Machine:
-    """A node with further disks: driver -> image file."""
+    """A node with further disks: driver -> image file. In QEMU `drive` makes the -drive option of an image."""
 
-    def __init__(self, engine):
-        folder = BUILD / "test" / "boot" / f"disk-{engine}"
+    def __init__(self, name, engine, drive=bad_disk):
+        folder = BUILD / "test" / "boot" / name
         drivers = list(DEVICES) if engine == "svm" else ["ide"]
         self.images = {driver: make_image(folder, driver) for driver in drivers}
         if engine == "svm":
-            extra = [argument for driver in drivers for argument in qemu_disk(driver, self.images[driver])]
+            extra = [argument for driver in drivers for argument in qemu_disk(driver, drive(self.images[driver]))]
         else:
             extra = [f"ata0-slave: type=disk, path={self.images['ide']}, mode=flat"]
-        self.booted = Booted(f"disk-{engine}", engine, extra=extra)
+        self.booted = Booted(name, engine, extra=extra)
         self.shell = Shell(self.booted)
         self.can_fail = engine == "svm"
 
@@ -49,6 +61,7 @@ class Machine:
         self.booted.stop()
         for path in self.images.values():
             path.unlink()
+            remove_lock(path)
 
     def name_of(self, driver):
         """The added disk of this driver: the one without partitions."""
@@ -67,7 +80,14 @@ class Machine:
 
 @pytest.fixture(scope="module", params=["svm", "vtx"])
 def machine(request):
-    machine = Machine(request.param)
+    machine = Machine(f"disk-{request.param}", request.param)
+    yield machine
+    machine.stop()
+
+
+@pytest.fixture
+def slow_machine():
+    machine = Machine("disk-slow", "svm", slow_disk)
     yield machine
     machine.stop()
 
@@ -109,12 +129,32 @@ def test_wipes(machine):
         assert path.read_bytes() == bytes(MIB) + before[MIB:-MIB] + bytes(MIB), driver
 
 
-def test_counters(machine):
-    count = sum(1 for _ in machine.images)
+def disk_metrics(machine):
     metrics = machine.booted.client.curl("/metrics")[2].decode()
-    values = {name: int(value) for name, value in re.findall(r"^keelson_(disk\w*) (\d+)$", metrics, re.MULTILINE)}
+    return {name: int(value) for name, value in re.findall(r"^keelson_(disk\w*) (\d+)$", metrics, re.MULTILINE)}
+
+
+def test_counters(machine):
+    """What a wipe of each adds; the store on the node's own disk rests meanwhile."""
+    count, before = len(machine.images), disk_metrics(machine)
+    for driver in machine.images:
+        machine.shell.run(f"disk wipe {machine.name_of(driver)} --force")
+    values = disk_metrics(machine)
     assert values["disks"] == count + 1
     assert values["disks_failed"] == values["disk_timeouts_total"] == values["disk_requests_queued"] == 0
     assert values["disk_errors_total"] == (count if machine.can_fail else 0)
-    assert values["disk_written_bytes_total"] == 2 * MIB * count
-    assert values["disk_flushes_total"] == count
+    assert values["disk_written_bytes_total"] - before["disk_written_bytes_total"] == 2 * MIB * count
+    assert values["disk_flushes_total"] - before["disk_flushes_total"] == count
+
+
+def test_time_outs_end_in_a_reset(slow_machine):
+    """A request that takes too long fails, its device is reset, and goes on."""
+    for driver, path in slow_machine.images.items():
+        name = slow_machine.name_of(driver)
+        text = slow_machine.shell.run(f"disk wipe {name} --force", TIMEOUT_S)
+        assert text == f"error: {name}: no answer from the device", driver
+        assert slow_machine.read(name, 4096) == path.read_bytes()[4096 * 512:][:512], driver
+    metrics = slow_machine.booted.client.curl("/metrics")[2].decode()
+    assert f"keelson_disk_timeouts_total {len(DEVICES)}\n" in metrics
+    assert f"keelson_disk_resets_total {len(DEVICES)}\n" in metrics
+    assert "keelson_disks_failed 0\n" in metrics

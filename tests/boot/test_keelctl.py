@@ -13,29 +13,10 @@ import time
 
 import pytest
 from booted import BUILD, KEELCTL
+from tests.sim.simulated import Simulation
 
 USAGE, UNREACHABLE, CREDENTIALS, TIMEOUT = 2, 3, 4, 5
 ANSWER_S = 60
-
-
-class Simulation:
-    """A keelson-sim process and what it printed about itself."""
-
-    def __init__(self):
-        self.process = subprocess.Popen([BUILD / "keelson-sim", "--port", "0"], stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, text=True)
-        text = ""
-        while "administrator secret" not in text:
-            line = self.process.stdout.readline()
-            assert line, f"keelson-sim ended: {text}"
-            text += line
-        self.url = re.search(r"API ready: (\S+)", text)[1]
-        self.fingerprint = re.search(r"fingerprint: (\S+)", text)[1]
-        self.secret = re.search(r"secret: (\S+)", text)[1]
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(20)
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """An unmodified Debian kernel as a guest, from upload to power-off, on AMD-V (QEMU) and VT-x (Bochs)."""
 import datetime
-import time
 
 import pytest
-from booted import booted
-from linux_guest import exit_type, start, state, upload, wait_shell
+from booted import Booted, booted
+from linux_guest import GUEST_BOOT_S, STEP_S, exit_type, run_ticks, start, state, upload, wait_shell
+from shell import Shell
+from wire import Wire, metrics, pages, wait_settled
 
-GUEST_BOOT_S = {"svm": 240, "vtx": 900}
-STEP_S = {"svm": 60, "vtx": 240}
+REQUESTS = 30
+# How much slower a node may answer with all processors taken. The emulator's own processors are then never idle,
+# so other programs on this machine count too; a node that starves is slower by orders of magnitude.
+SLOWDOWN = 40
+# The least that a VP may run beside others of the same weight, as part of what one of these runs: five share two
+# processors, so with three on its processor it has four fifths of what they have on average.
+FAIR = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +26,16 @@ def machine():
 
 @pytest.fixture
 def client(machine):
+    """Whatever a test started is gone afterwards, and with it all that it took."""
+    before = pages(machine)
     yield machine.client
-    machine.node.check()
     for name in machine.client.keelctl("-o", "name", "system", "list").split():
         machine.client.keelctl("-q", "system", "delete", "--force", name)
+    wait_settled(machine, before, pages)
 
 
 def check_shell(console, cpus, step_s):
-    """What makes a guest usable: arithmetic, processors, a clock of this century, poweroff."""
+    """What makes a guest usable: arithmetic, processors, a clock of this century that goes on."""
     assert console.run("echo $((6*7))", step_s) == "42"
     assert console.run("nproc", step_s) == str(cpus)
     assert console.run("cat /proc/1/comm", step_s) == "init"
@@ -37,11 +45,11 @@ def check_shell(console, cpus, step_s):
     assert int(console.run("sleep 1; date +%s", step_s)) > started
 
 
-def test_life_of_a_guest(client):
-    """Two processors; the shell answers; power-off is a graceful exit; all memory comes back."""
-    free = client.free_bytes()
+def test_life_of_a_guest(machine, client):
+    """Two processors; the shell answers; power-off is a graceful exit; all memory comes back before it is deleted."""
+    before = pages(machine)
     start(client, "one", cpus=2)
-    assert free - client.free_bytes() >= 256 << 20
+    assert pages(machine)["hypervisor_mapped_pages"] - before["hypervisor_mapped_pages"] >= 256 << 8
     with client.console("one") as console:
         wait_shell(console, 2, GUEST_BOOT_S["svm"])
         check_shell(console, 2, STEP_S["svm"])
@@ -49,12 +57,12 @@ def test_life_of_a_guest(client):
         assert console.wait_end(STEP_S["svm"]) == 0
     assert exit_type(client, "one", STEP_S["svm"]) == "GracefulExit"
     assert state(client, "one") == "Stopped"
-    assert client.free_bytes() == free
+    wait_settled(machine, before, pages)
 
 
-def test_two_guests_at_once(client):
+def test_two_guests_at_once(machine, client):
     """Side by side; one is terminated and the other does not notice; both return their memory."""
-    free = client.free_bytes()
+    before = pages(machine)
     start(client, "left", cpus=2, memory=192)
     start(client, "right", cpus=1, memory=192)
     with client.console("left") as left, client.console("right") as right:
@@ -68,7 +76,7 @@ def test_two_guests_at_once(client):
         client.keelctl("system", "stop", "right")
         assert right.wait_end(STEP_S["svm"]) == 0
     assert exit_type(client, "left", 10) == exit_type(client, "right", 10) == "ForcedExit"
-    assert client.free_bytes() == free
+    wait_settled(machine, before, pages)
 
 
 def test_reboot_keeps_the_console(client):
@@ -82,45 +90,71 @@ def test_reboot_keeps_the_console(client):
         console.send_line("poweroff -f")
         assert console.wait_end(STEP_S["svm"]) == 0
     assert exit_type(client, "again", STEP_S["svm"]) == "GracefulExit"
+    assert client.keelctl("system", "history", "again").count("keelson guest ready") == 2
 
 
-def test_spinning_guest_leaves_the_api_responsive(client):
-    """Busy loops on more VPs than there are processors; every request still comes back."""
+def test_guest_above_4_gib():
+    """Of a machine with 6 GiB QEMU puts 2 below 4 GiB: one run of 2.5 GiB is above."""
+    with Booted("high", "svm", memory_mib=6144) as machine:
+        upload(machine.client)
+        start(machine.client, "large", cpus=1, memory=2560)
+        with machine.client.console("large") as console:
+            wait_shell(console, 1, GUEST_BOOT_S["svm"])
+            megabytes = int(console.run("free -m | sed -n 's/^Mem: *\\([0-9]*\\).*/\\1/p'", STEP_S["svm"]))
+        assert 2300 < megabytes <= 2560
+
+
+def milliseconds_for_requests(machine):
+    """What REQUESTS requests take by the node's own clock."""
+    began = metrics(machine)["uptime_milliseconds"]
+    with Wire(machine) as wire:
+        for _ in range(REQUESTS):
+            assert wire.request("GET", "/v1/hcs/systems").status == 200
+    return metrics(machine)["uptime_milliseconds"] - began
+
+
+def test_spinning_guest_starves_nobody(machine, client):
+    """Busy loops on more VPs than there are processors: requests are answered at a comparable pace, and another
+    busy guest's VP gets a share like theirs."""
     start(client, "spin", cpus=4, memory=192)
-    with client.console("spin") as console:
-        wait_shell(console, 4, 2 * GUEST_BOOT_S["svm"])
-        console.run("for i in 1 2 3 4; do (while :; do :; done) & done", STEP_S["svm"])
-        slowest = 0.0
-        for _ in range(10):
-            began = time.monotonic()
-            client.keelctl("node", "show")
-            slowest = max(slowest, time.monotonic() - began)
-        # The measure of latency is the benchmark's; here it only must not starve.
-        assert slowest < 20, f"{slowest:.1f} s for one request"
-        assert console.run("echo alive", STEP_S["svm"]).endswith("alive")
-    client.keelctl("system", "stop", "spin")
+    start(client, "calm", cpus=1, memory=128)
+    with client.console("spin") as spin, client.console("calm") as calm:
+        wait_shell(spin, 4, 2 * GUEST_BOOT_S["svm"])
+        wait_shell(calm, 1, 2 * GUEST_BOOT_S["svm"])
+        alone = milliseconds_for_requests(machine)
+        spin.run("for i in 1 2 3 4; do (while :; do :; done) & done", STEP_S["svm"])
+        calm.run("(while :; do :; done) & true", STEP_S["svm"])
+        before = run_ticks(client)
+        beside = milliseconds_for_requests(machine)
+        spun, calmed = (run_ticks(client)[name] - before[name] for name in ("spin", "calm"))
+        assert spin.run("echo alive", STEP_S["svm"]).endswith("alive")
+        assert calm.run("echo alive", STEP_S["svm"]).endswith("alive")
+    assert beside < SLOWDOWN * alone, f"{REQUESTS} requests: {alone} ms, {beside} ms beside a spinning guest"
+    assert calmed > FAIR * spun / 4, f"ticks: {calmed} of one VP, {spun} of four"
 
 
-def test_guest_on_vtx():
-    """All of it once more in Bochs, in one boot: it is slow."""
+def test_guests_on_vtx():
+    """The main road once more in Bochs, in one boot of Linux: it is slow. A second guest is begun beside it."""
     machine = booted("vtx")
     client = machine.client
-    assert client.curl("/v1/node", user=None)[0] == 401
     upload(client)
-    free = client.free_bytes()
+    before = pages(machine)
     start(client, "one", cpus=2)
-    start(client, "two", cpus=1, memory=128)
-    with client.console("one") as one, client.console("two") as two:
+    with client.console("one") as one:
         wait_shell(one, 2, GUEST_BOOT_S["vtx"])
-        assert one.run("echo $((6*7))", STEP_S["vtx"]) == "42"
-        assert one.run("nproc", STEP_S["vtx"]) == "2"
-        wait_shell(two, 1, GUEST_BOOT_S["vtx"])
-        assert int(two.run("date +%Y", STEP_S["vtx"])) >= 2026
-        client.keelctl("system", "stop", "two")
+        check_shell(one, 2, STEP_S["vtx"])
+        Shell(machine).run_in_guest("one", "echo serial $((40+2))", "serial 42")
+        one.wait_for(r"serial 42\s", STEP_S["vtx"])
+        start(client, "two", cpus=1, memory=128)
+        with client.console("two") as two:
+            two.wait_for(r"Linux version 6\.", GUEST_BOOT_S["vtx"])
+            assert one.run("echo $((6*7))", STEP_S["vtx"]) == "42"
+            client.keelctl("system", "stop", "two")
+            assert two.wait_end(STEP_S["vtx"]) == 0
         one.send_line("poweroff")
         assert one.wait_end(STEP_S["vtx"]) == 0
     assert exit_type(client, "one", STEP_S["vtx"]) == "GracefulExit"
     assert exit_type(client, "two", STEP_S["vtx"]) == "ForcedExit"
-    assert client.free_bytes() == free
-    machine.node.check()
-    machine.stop()
+    wait_settled(machine, before, pages)
+    for name in ("one", "two"):
+        client.keelctl("system", "delete", name)

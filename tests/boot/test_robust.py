@@ -8,7 +8,7 @@ import time
 
 import pytest
 from booted import Booted
-from wire import Wire, basic, context, document, metrics, request, settled, wait_settled
+from wire import Wire, basic, context, document, metrics, request, steady, wait_settled
 
 FLOOD = 10000  # bad requests and connections, in all
 FAILURES_FREE = 10  # wrong credentials before a peer has to wait (docs/api.md)
@@ -17,15 +17,8 @@ DEEP = 40  # levels of JSON; 32 are allowed
 
 @pytest.fixture(scope="module")
 def machine():
-    machine = Booted("robust", "svm")
-    yield machine
-    machine.stop()
-
-
-@pytest.fixture(autouse=True)
-def node_is_well(machine):
-    yield
-    machine.node.check()
+    with Booted("robust", "svm") as machine:
+        yield machine
 
 
 # Requests that are well-formed HTTP and leave the connection usable:
@@ -366,8 +359,7 @@ def flood(machine, polite, rude, no_tls, broken_off, credentials):
 
 def test_ten_thousand_leave_nothing_behind(machine):
     flood(machine, 1, 1, 1, 3, 10)  # the warm-up
-    time.sleep(3)
-    before, wanted = metrics(machine), settled(machine)
+    before, wanted = metrics(machine), steady(machine)
     slow = [Slow(machine, act) for act in (slow_header, slow_body, slow_upload, silent, half_hello, deaf)]
     flood(machine, 250, 40, 100, 50, 200)
     for client in slow:

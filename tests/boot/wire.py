@@ -16,6 +16,9 @@ SETTLED = ("heap_used_bytes", "net_heap_used_bytes", "http_connections", "http_r
            "tls_silent", "tls_waiting", "tls_handshakes", "tls_established", "guest_memory_free_bytes", "image_bytes",
            "deposited_pages", "partitions", "hypervisor_own_pages", "hypervisor_deposited_pages",
            "hypervisor_mapped_pages", "systems_created", "systems_running", "systems_stopped")
+# What a guest takes and must give back: the pool's memory, deposits, and what the frame table counts.
+PAGES = ("guest_memory_free_bytes", "deposited_pages", "partitions", "hypervisor_own_pages",
+         "hypervisor_deposited_pages", "hypervisor_mapped_pages")
 
 
 def context():
@@ -148,13 +151,30 @@ def settled(node):
     return state
 
 
-def wait_settled(node, wanted, without=()):
-    """Connections take a moment to drain on the way through the emulator's network."""
+def steady(node):
+    """What settled() says when it says the same twice, a second apart."""
+    deadline = time.monotonic() + DRAIN_S
+    last, now = None, settled(node)
+    while now != last:
+        assert time.monotonic() < deadline, f"still changing: {last}, {now}"
+        time.sleep(1)
+        last, now = now, settled(node)
+    return now
+
+
+def pages(node):
+    """Who has the machine's memory."""
+    now = metrics(node)
+    return {name: now[name] for name in PAGES}
+
+
+def wait_settled(node, wanted, take=settled):
+    """Until `take` says what it said before: connections take a moment to drain on the way through the emulator's
+    network, and what a guest had is given back in steps."""
     deadline = time.monotonic() + DRAIN_S
     while True:
-        now = settled(node)
-        different = {name: (wanted[name], now[name]) for name in wanted
-                     if now[name] != wanted[name] and name not in without}
+        now = take(node)
+        different = {name: (wanted[name], now[name]) for name in wanted if now[name] != wanted[name]}
         if not different:
             return
         assert time.monotonic() < deadline, f"before and after: {different}"

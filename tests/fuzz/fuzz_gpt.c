@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Partition tables from strangers: nothing is read outside disk and buffer, and what is reported lies on the disk.
 //
-// The input is the beginning of a disk (byte 0: size of a block, byte 1: blocks that the end of the input is moved to the
-// end of the disk); checksums are made right, so that the parts behind them are reached.
+// The input is the beginning of a disk (byte 0: size of a block, byte 1: sectors at the end of the input that are also
+// the end of the disk); checksums are made right, so that the parts behind them are reached.
 #include "mgmt/block/gpt.h"
 
 #include <stdlib.h>

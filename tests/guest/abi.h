@@ -23,17 +23,38 @@
 #define PORT_CHAR 0xe9   // one byte of text
 #define PORT_FAIL 0xf4   // 32 bits: line of the failed check
 #define PORT_DONE 0xf5   // the test ends
-#define PORT_VALUE 0xf6  // 32 bits: a figure for the bench, with its name in guest_args.name
-#define PORT_ECHO 0xf7   // reads return the last value written; also the device of the bench
-#define PORT_ASSERT 0xf8 // 32 bits: vector that the root asserts on VP (value >> 8)
+#define PORT_ECHO 0xf7   // reads return the last value written; string output is collected
+#define PORT_ASSERT 0xf8 // 32 bits: HvCallAssertVirtualInterrupt, see ASSERT_*
+#define PORT_STEP 0xf9   // 32 bits: for the root's half of the test
+
+#define ASSERT_DEST(id) ((uint32_t)(id) << 8)
+#define ASSERT_LEVEL BIT(16)
+#define ASSERT_LOGICAL BIT(17)
+#define ASSERT_TYPE(t) ((uint32_t)(t) << 24)
+
+// Selectors in the GDT that the root provides.
+#define SEL_CODE64 8
+#define SEL_DATA 16
+#define SEL_CODE32 24
+#define SEL_USER_DATA 32
+#define SEL_USER_CODE 40
+
+#define GUEST_REAL_GPA 0x10000u // 16-bit code, copied by the root
+#define GUEST_PROT_GPA 0x20000u // 32-bit code
+#define GUEST_PAE_GPA 0x40000u  // tables of the 32-bit guests
 
 struct guest_args {
     char hypercall[8]; // VMCALL or VMMCALL, RET
     uint64_t tsc_hz;
     uint32_t vp_count;
-    uint32_t is_bench;
-    char name[32];      // written by the kernel before PORT_VALUE
+    uint32_t seed;
     uint64_t partition; // id
+    uint64_t counter;   // counted up by tests that spin
+};
+
+// At GUEST_KERNEL_GPA + 16: code for other modes, to be copied below 1 MiB.
+struct guest_modes {
+    uint64_t real, real_end, prot, prot_end, pae, pae_end, compat, compat_end, task, task_end;
 };
 
 #endif

@@ -133,9 +133,10 @@ unsigned vp_cpl(struct vp *vp)
     return ss.segment.attributes >> 5 & 3;
 }
 
-unsigned vp_insn_len(struct vp *vp, unsigned opcode_bytes)
+unsigned vp_measure_insn(struct vp *vp, unsigned opcode_bytes)
 {
-    return vp->exit.insn_len != 0 ? vp->exit.insn_len : opcode_bytes;
+    (void)vp;
+    return opcode_bytes;
 }
 
 enum vp_action vp_inject_exception(struct vp *vp, uint8_t vector, bool has_error, uint32_t error)

@@ -1,4 +1,4 @@
-// srcs: mgmt/drivers/ahci.c mgmt/drivers/ata.c mgmt/drivers/disk_unit.c mgmt/block/block.c mgmt/drivers/disk.c mgmt/drivers/ide.c mgmt/drivers/nvme.c mgmt/drivers/virtio_blk.c mgmt/drivers/virtio_pci.c mgmt/drivers/pci.c tests/unit/fake_pci.c tests/unit/fake_disk.c
+// srcs: mgmt/drivers/ahci.c mgmt/drivers/ahci_probe.c mgmt/drivers/ata.c mgmt/drivers/disk_unit.c mgmt/block/block.c mgmt/drivers/disk.c mgmt/drivers/ide.c mgmt/drivers/nvme.c mgmt/drivers/nvme_probe.c mgmt/drivers/virtio_blk.c mgmt/drivers/virtio_pci.c mgmt/drivers/pci.c tests/unit/fake_pci.c tests/unit/fake_disk.c
 // SPDX-License-Identifier: Apache-2.0
 // The AHCI driver against a register-level model: command lists, errors, lost links, time-outs, another disk.
 #include "mgmt/drivers/ahci.h"
@@ -29,7 +29,8 @@ static struct {
     struct port port[PORTS];
     uint8_t identity[512];
     uint8_t medium[SECTORS * 512];
-    bool hba_stuck, ignores, list_stuck, silent_after_reset;
+    bool boasts; // of ports that its window has no room for
+    bool hba_stuck, ignores, answers_identify, list_stuck, silent_after_reset;
     unsigned link_resets, commands;
     uint8_t log[32];
     unsigned fail_slot; // the command in this slot fails; 32: none
@@ -115,13 +116,21 @@ static void raise(unsigned index, uint32_t bits)
     m.is |= 1u << index;
 }
 
+static bool is_identify(const struct port *p, unsigned slot)
+{
+    uint64_t table;
+
+    memcpy(&table, (uint8_t *)fake_at(list_gpa(p) + 32ull * slot, 32) + 8, 8);
+    return ((uint8_t *)fake_at(table, 64))[2] == 0xec;
+}
+
 // Runs what is in the command list, lowest slot first, until one fails.
 static void work(unsigned index)
 {
     struct port *p = &m.port[index];
 
-    for (unsigned slot = 0; slot < 32 && (p->cmd & 1) != 0 && !p->halted && !m.ignores; slot++) {
-        if ((p->ci & 1u << slot) == 0) {
+    for (unsigned slot = 0; slot < 32 && (p->cmd & 1) != 0 && !p->halted; slot++) {
+        if ((p->ci & 1u << slot) == 0 || (m.ignores && !(m.answers_identify && is_identify(p, slot)))) {
             continue;
         }
         if (slot == m.fail_slot) {
@@ -200,7 +209,7 @@ static uint32_t model_read(struct fake_device *d, unsigned bar, uint32_t offset,
     case 0x08:
         return m.is;
     case 0x0c:
-        return (1u << PORTS) - 1;
+        return m.boasts ? 0xffffffff : (1u << PORTS) - 1;
     case 0x24:
         return m.cap2;
     case 0x28:
@@ -373,6 +382,11 @@ static void run(struct fake_request *f)
 }
 
 // --- tests ---
+
+static bool master(void)
+{
+    return (fake_pci_get(&m.pci, 4, 2) & 4) != 0;
+}
 
 static void knows_the_disk(void **state)
 {
@@ -552,6 +566,8 @@ static void another_disk_gets_nothing(void **state)
     assert_true(disk->failed);
     assert_int_equal(m.log[0], 0xec);
     assert_int_equal(m.commands, 1);
+    assert_int_equal(port->cmd & 1, 0);
+    assert_true(master()); // the other ports go on
 }
 
 static void a_pulled_disk_is_gone(void **state)
@@ -573,6 +589,31 @@ static void a_pulled_disk_is_gone(void **state)
     assert_int_equal(r.r.status, BLOCK_GONE);
 }
 
+// Four resets without an answer; other ports of the controller are not disturbed.
+static void a_silent_disk_is_given_up(void **state)
+{
+    struct fake_request f[8];
+
+    (void)state;
+    for (unsigned i = 0; i < 8; i++) {
+        f[i] = fake_request(BLOCK_READ, i, 1, FAKE_DATA_GPA);
+    }
+    m.ignores = true;
+    for (unsigned i = 0; i < 8 && !disk->failed; i++) {
+        block_submit(disk, &f[i].r);
+        turns(1);
+        fake_now_ns = block_deadline(disk);
+        m.answers_identify = true;
+        turns(12);
+    }
+    assert_true(disk->failed);
+    assert_int_equal(f[0].r.status, BLOCK_TIMEOUT);
+    assert_int_equal(f[3].done, 1);
+    assert_int_equal(m.link_resets, 3);
+    assert_int_equal(port->cmd & 1, 0);
+    assert_true(master());
+}
+
 static void a_port_that_does_not_stop_loses_its_dma(void **state)
 {
     struct fake_request r = fake_request(BLOCK_READ, 1, 1, FAKE_DATA_GPA);
@@ -585,7 +626,7 @@ static void a_port_that_does_not_stop_loses_its_dma(void **state)
     turns(300);
     assert_int_equal(r.done, 1);
     assert_int_equal(r.r.status, BLOCK_GONE);
-    assert_int_equal(fake_pci_get(&m.pci, 4, 2) & 4, 0); // no bus master
+    assert_false(master());
 }
 
 static void nonsense_from_the_device_is_survived(void **state)
@@ -633,6 +674,11 @@ static void probe_fails_with_a_reason(void **state)
     assert_false(probe(NULL));
     assert_non_null(why);
     make_device();
+    m.boasts = true;
+    fake_pci_describe(&m.pci, (struct pci_address){0, 4, 0}, 0x8086, 0x2922, 0x010601, 5, BAR, 0x200, false);
+    assert_true(probe(NULL));
+    assert_int_equal(controller.count, 1);
+    make_device();
     m.silent_after_reset = true; // a disk that never becomes ready is as good as none
     assert_true(probe(NULL));
     assert_int_equal(controller.count, 0);
@@ -652,6 +698,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(times_out_and_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(another_disk_gets_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pulled_disk_is_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_silent_disk_is_given_up, setup, teardown),
         cmocka_unit_test_setup_teardown(a_port_that_does_not_stop_loses_its_dma, setup, teardown),
         cmocka_unit_test_setup_teardown(nonsense_from_the_device_is_survived, setup, teardown),
         cmocka_unit_test_setup_teardown(narrow_controllers_bounce, setup, teardown),

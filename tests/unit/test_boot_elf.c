@@ -166,6 +166,9 @@ static void test_segment_bounds(void **state)
     file.segments[1].p_memsz = DATA_BYTES - 1;
     expect_refused("larger in the file");
     setup(state);
+    file.segments[1].p_memsz = 0; // nothing to load, and yet something to copy
+    expect_refused("larger in the file");
+    setup(state);
     file.segments[1].p_memsz = 1ull << 40;
     expect_refused("too large");
     setup(state);
@@ -178,7 +181,7 @@ static void test_segment_bounds(void **state)
 
 static void test_relations(void **state)
 {
-    file.segments[1].p_vaddr = BASE + 0x1000 + TEXT_BYTES - 1;
+    file.segments[0].p_memsz = 0x1001;
     expect_refused("overlap");
     setup(state);
     file.segments[2].p_type = PT_INTERP;
@@ -189,6 +192,26 @@ static void test_relations(void **state)
     setup(state);
     file.segments[0].p_type = file.segments[1].p_type = PT_NOTE;
     expect_refused("nothing to load");
+}
+
+static void test_rights(void **state)
+{
+    struct boot_segment out[SEGMENTS];
+
+    assert_null(elf_parse(&image, &file, sizeof(file)));
+    assert_int_equal(elf_segments(&image, out, 2), 2);
+    assert_int_equal(out[0].vaddr, BASE + 0x1000);
+    assert_int_equal(out[0].size, TEXT_BYTES);
+    assert_int_equal(out[0].rights, BOOT_SEGMENT_READ | BOOT_SEGMENT_EXEC);
+    assert_int_equal(out[1].vaddr, BASE + 0x2000);
+    assert_int_equal(out[1].size, BSS_BYTES);
+    assert_int_equal(out[1].rights, BOOT_SEGMENT_READ | BOOT_SEGMENT_WRITE);
+    assert_int_equal(elf_segments(&image, out, 1), 0);
+    file.segments[0].p_flags |= PF_W;
+    expect_refused("both writable and executable");
+    setup(state);
+    file.segments[1].p_vaddr += 0x800;
+    expect_refused("begin on a page");
 }
 
 static void test_entry(void **state)
@@ -226,6 +249,7 @@ int main(void)
         cmocka_unit_test_setup(test_program_header_table, setup),
         cmocka_unit_test_setup(test_segment_bounds, setup),
         cmocka_unit_test_setup(test_relations, setup),
+        cmocka_unit_test_setup(test_rights, setup),
         cmocka_unit_test_setup(test_entry, setup),
         cmocka_unit_test_setup(test_each_byte_damaged, setup),
     };

@@ -132,29 +132,27 @@ static void test_config_tidy(void **state)
     assert_int_equal(config_tidy(text, 0, false), 0);
 }
 
-static void expect_setting(const char *config, const char *key, const char *wanted)
+static void expect_setting(const char *config, const char *key, uint32_t line, const char *wanted)
 {
-    char value[CONFIG_VALUE_MAX];
-    bool found = config_value(config, key, value);
-    assert_int_equal(found, wanted != NULL);
-    if (found) {
-        assert_string_equal(value, wanted);
-    }
+    char value[CONFIG_VALUE_MAX] = "";
+    assert_int_equal(config_value(config, key, value), line);
+    assert_string_equal(value, wanted);
 }
 
 static void test_config_value(void **state)
 {
     (void)state;
-    expect_setting("a=1\nb = two words \n", "b", "two words");
-    expect_setting("  a\t=\tx", "a", "x");
-    expect_setting("a=1\na=2\n", "a", "2");
-    expect_setting("#a=1\n", "a", NULL);
-    expect_setting("ab=1\n", "a", NULL);
-    expect_setting("a\n=1\n", "a", NULL);
-    expect_setting("a=\nb=1", "a", "");
-    expect_setting("", "a", NULL);
-    expect_setting("a=1234567890123456789012345678901\n", "a", "1234567890123456789012345678901");
-    expect_setting("a=12345678901234567890123456789012\n", "a", NULL);
+    expect_setting("a=1\nb = two words \n", "b", 2, "two words");
+    expect_setting("  a\t=\tx", "a", 1, "x");
+    expect_setting("a=1\n\n# a=3\na=2\nb=4\n", "a", 4, "2");
+    expect_setting("#a=1\n", "a", 0, "");
+    expect_setting("ab=1\n", "a", 0, "");
+    expect_setting("a\n=1\n", "a", 0, "");
+    expect_setting("a=\nb=1", "a", 1, "");
+    expect_setting("", "a", 0, "");
+    expect_setting("a=1234567890123456789012345678901\n", "a", 1, "1234567890123456789012345678901");
+    // A longer one is set all the same, so that it can be named as wrong.
+    expect_setting("a=12345678901234567890123456789012\n", "a", 1, "1234567890123456789012345678901");
 }
 
 static void test_config_log_level(void **state)

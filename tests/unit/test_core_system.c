@@ -549,6 +549,30 @@ static void test_endless_hunger_ends(void **state)
     assert_int_equal(s->state, SYSTEM_CREATED);
 }
 
+// What the hypervisor cannot promise is refused with the numbers that were asked for, and leaves nothing.
+static void test_reservation_refused(void **state)
+{
+    struct system_config cfg = config();
+    struct core_error error = {0};
+    struct system *s;
+    struct operation *op = operation_create(OPERATION_START, "greedy");
+
+    (void)state;
+    cfg.reserve = 0x10000 * 3 / 4;
+    cfg.vp_count = 2;
+    assert_int_equal(system_create("greedy", &cfg, &s, &error), CORE_OK);
+    sim_hv_fail_only("set_partition_property");
+    sim_hv_fail(1, HV_STATUS_NO_RESOURCES, 1);
+    assert_int_equal(system_start(s, op, &error), CORE_OK);
+    turn_until_idle(s);
+    sim_hv_fail(0, 0, 0);
+    assert_int_equal(op->error.status, CORE_LIMIT);
+    assert_non_null(strstr(op->error.text, "cannot reserve 75.0% of a processor for each of 2 virtual"));
+    operation_close(op);
+    assert_nothing_left();
+    assert_int_equal(s->state, SYSTEM_CREATED);
+}
+
 static void test_terminate_at_each_turn_of_building(void **state)
 {
     (void)state;
@@ -727,6 +751,7 @@ int main(void)
         T(test_each_hypercall_wants_more_memory),
         T(test_own_tables_want_memory),
         T(test_endless_hunger_ends),
+        T(test_reservation_refused),
         T(test_terminate_at_each_turn_of_building),
         T(test_slow_hypervisor_at_the_end),
         T(test_full_command_ring),

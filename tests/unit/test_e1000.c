@@ -1,4 +1,4 @@
-// srcs: mgmt/drivers/e1000.c mgmt/drivers/frames.c mgmt/drivers/pci.c mgmt/drivers/nic.c mgmt/drivers/virtio_net.c tests/unit/fake_pci.c
+// srcs: mgmt/drivers/e1000.c mgmt/drivers/frames.c mgmt/drivers/pci.c mgmt/drivers/nic.c mgmt/drivers/virtio_net.c mgmt/drivers/virtio_pci.c tests/unit/fake_pci.c
 // SPDX-License-Identifier: Apache-2.0
 // The e1000 driver against a register-level model of the 82540EM: reset, address, both rings, interrupts.
 #include "mgmt/drivers/e1000.h"

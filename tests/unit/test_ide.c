@@ -1,4 +1,4 @@
-// srcs: mgmt/drivers/ide.c mgmt/drivers/ata.c mgmt/drivers/disk_unit.c mgmt/block/block.c mgmt/drivers/disk.c mgmt/drivers/ahci.c mgmt/drivers/nvme.c mgmt/drivers/virtio_blk.c mgmt/drivers/virtio_pci.c mgmt/drivers/pci.c tests/unit/fake_pci.c tests/unit/fake_disk.c
+// srcs: mgmt/drivers/ide.c mgmt/drivers/ata.c mgmt/drivers/disk_unit.c mgmt/block/block.c mgmt/drivers/disk.c mgmt/drivers/ahci.c mgmt/drivers/ahci_probe.c mgmt/drivers/nvme.c mgmt/drivers/nvme_probe.c mgmt/drivers/virtio_blk.c mgmt/drivers/virtio_pci.c mgmt/drivers/pci.c tests/unit/fake_pci.c tests/unit/fake_disk.c
 // SPDX-License-Identifier: Apache-2.0
 // The IDE driver against a model of a PIIX3 channel with two disks: commands, bus master, errors, time-outs, resets.
 #include "mgmt/drivers/ide.h"

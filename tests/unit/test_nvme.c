@@ -1,4 +1,4 @@
-// srcs: mgmt/drivers/nvme.c mgmt/drivers/disk_unit.c mgmt/block/block.c mgmt/drivers/disk.c mgmt/drivers/ata.c mgmt/drivers/ahci.c mgmt/drivers/ide.c mgmt/drivers/virtio_blk.c mgmt/drivers/virtio_pci.c mgmt/drivers/pci.c tests/unit/fake_pci.c tests/unit/fake_disk.c
+// srcs: mgmt/drivers/nvme.c mgmt/drivers/nvme_probe.c mgmt/drivers/disk_unit.c mgmt/block/block.c mgmt/drivers/disk.c mgmt/drivers/ata.c mgmt/drivers/ahci.c mgmt/drivers/ahci_probe.c mgmt/drivers/ide.c mgmt/drivers/virtio_blk.c mgmt/drivers/virtio_pci.c mgmt/drivers/pci.c tests/unit/fake_pci.c tests/unit/fake_disk.c
 // SPDX-License-Identifier: Apache-2.0
 // The NVMe driver against a model of the controller: queues, PRP lists, namespaces, resets, lies.
 #include "mgmt/drivers/nvme.h"

@@ -13,6 +13,7 @@
 #define NS_PER_MS 1000000ull
 
 static struct ioapic ioapic;
+static bool timers_moved;
 static struct rtc rtc;
 
 static uint8_t get(uint8_t reg)
@@ -43,7 +44,7 @@ static int setup(void **state)
     (void)state;
     fake_reset();
     ioapic_init(&ioapic, 7);
-    rtc_init(&rtc, (struct irq_line){&ioapic, 8});
+    rtc_init(&rtc, (struct irq_line){&ioapic, 8}, &timers_moved);
     return 0;
 }
 

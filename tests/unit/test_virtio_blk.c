@@ -1,4 +1,4 @@
-// srcs: mgmt/drivers/virtio_blk.c mgmt/drivers/virtio_pci.c mgmt/drivers/disk_unit.c mgmt/block/block.c mgmt/drivers/disk.c mgmt/drivers/ata.c mgmt/drivers/ahci.c mgmt/drivers/ide.c mgmt/drivers/nvme.c mgmt/drivers/pci.c tests/unit/fake_pci.c tests/unit/fake_disk.c
+// srcs: mgmt/drivers/virtio_blk.c mgmt/drivers/virtio_pci.c mgmt/drivers/disk_unit.c mgmt/block/block.c mgmt/drivers/disk.c mgmt/drivers/ata.c mgmt/drivers/ahci.c mgmt/drivers/ahci_probe.c mgmt/drivers/ide.c mgmt/drivers/nvme.c mgmt/drivers/nvme_probe.c mgmt/drivers/pci.c tests/unit/fake_pci.c tests/unit/fake_disk.c
 // SPDX-License-Identifier: Apache-2.0
 // The virtio-blk driver against a model of the modern PCI device: features, chains, errors, resets, lies.
 #include "mgmt/drivers/virtio_blk.h"
@@ -170,6 +170,8 @@ static uint32_t common_read(uint32_t offset)
     switch (offset) {
     case 0x04:
         return (uint32_t)(m.offered >> (m.device_select != 0 ? 32 : 0));
+    case 0x10:
+        return 0xffff; // no vector for changes of the configuration
     case 0x14:
         return m.status;
     case 0x15:

@@ -1,4 +1,4 @@
-// srcs: mgmt/drivers/virtio_net.c mgmt/drivers/frames.c mgmt/drivers/pci.c mgmt/drivers/nic.c mgmt/drivers/e1000.c tests/unit/fake_pci.c
+// srcs: mgmt/drivers/virtio_net.c mgmt/drivers/virtio_pci.c mgmt/drivers/frames.c mgmt/drivers/pci.c mgmt/drivers/nic.c mgmt/drivers/e1000.c tests/unit/fake_pci.c
 // SPDX-License-Identifier: Apache-2.0
 // The virtio-net driver against a model of the modern PCI device: negotiation, queues, both interrupt kinds.
 #include "mgmt/drivers/virtio_net.h"
@@ -437,14 +437,44 @@ static void wild_lengths_and_ids_are_harmless(void **state)
     (void)state;
     give_back(&dev.queue[0], 70000, 64 + HEADER); // no such buffer
     give_back(&dev.queue[0], 3, 0xffffffff);
+    give_back(&dev.queue[0], 3, 64 + HEADER); // that one the driver has by now
     give_back(&dev.queue[0], 4, 5);
     driver->ops->service(driver);
     assert_true(spsc_pop(&rings.rx, &f));
-    assert_true(f.index < FRAME_BUFFERS);
-    assert_true(spsc_pop(&rings.rx, &f));
+    assert_int_equal(f.index, 3);
     assert_int_equal(f.length, 0);
     assert_true(spsc_pop(&rings.rx, &f));
+    assert_int_equal(f.index, 4);
     assert_int_equal(f.length, 0);
+    assert_false(spsc_pop(&rings.rx, &f));
+}
+
+static void more_than_was_given_does_not_come_back(void **state)
+{
+    uint16_t far = 40000;
+
+    (void)state;
+    memcpy(at_gpa(dev.queue[1].device + 2), &far, 2); // nothing was sent
+    driver->ops->service(driver);
+    assert_int_equal(spsc_count(&rings.tx_free), 256);
+}
+
+static void refuses_a_doorbell_outside_its_window(void **state)
+{
+    (void)state;
+    make_device();
+    fake_pci_set(&dev.pci, 0x8c, 4, 0x1000); // multiplier: queue 1 rings behind the end
+    probe(true);
+    assert_null(driver);
+}
+
+static void capabilities_in_a_circle(void **state)
+{
+    (void)state;
+    make_device();
+    fake_pci_set(&dev.pci, 0x41, 1, 0x40); // the first one names itself, and the others are not found
+    probe(true);
+    assert_null(driver);
 }
 
 static void sends_and_pads(void **state)
@@ -530,6 +560,9 @@ int main(void)
         TEST(receives_for_a_long_time),
         TEST(starved_then_fed),
         TEST(wild_lengths_and_ids_are_harmless),
+        TEST(more_than_was_given_does_not_come_back),
+        TEST(refuses_a_doorbell_outside_its_window),
+        TEST(capabilities_in_a_circle),
         TEST(sends_and_pads),
         TEST(asks_for_an_interrupt_when_many_are_out),
         TEST(small_queues),

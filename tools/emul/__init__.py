@@ -11,6 +11,6 @@
 Python standard library only; the emulators come from the Debian packages in tools/deps/packages.txt.
 """
 from .config import ENGINES, NodeConfig
-from .node import Node, NodeFailed, start_node
+from .node import FAILURES, Node, NodeFailed, start_node
 
-__all__ = ["ENGINES", "Node", "NodeConfig", "NodeFailed", "start_node"]
+__all__ = ["ENGINES", "FAILURES", "Node", "NodeConfig", "NodeFailed", "start_node"]

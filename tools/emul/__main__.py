@@ -30,7 +30,8 @@ def arguments():
     parser.add_argument("--stop", action="store_true", help="end nodes that were left running")
     parser.add_argument("--state-dir", type=pathlib.Path, default=ROOT / "build/nodes", metavar="DIR",
                         help="where the nodes' files are (default build/nodes)")
-    parser.add_argument("--cpus", type=int, default=2, metavar="N")
+    parser.add_argument("--cpus", type=int, metavar="N",
+                        help="processors (default 2; with svm 3, of which one idles)")
     parser.add_argument("--memory", type=int, default=2048, metavar="MB")
     parser.add_argument("--disk", type=pathlib.Path, metavar="FILE", help="boot this disk instead of a copy of the image")
     parser.add_argument("--image", type=pathlib.Path, default=ROOT / "build/keelson.img", help=argparse.SUPPRESS)
@@ -47,8 +48,7 @@ def kvm_works(image):
     with tempfile.TemporaryDirectory(prefix="keelson-kvm-") as folder:
         try:
             with start_node(NodeConfig(folder, image=image, engine="kvm", cpus=1, nic="none")) as node:
-                node.wait_for(r"^processor: ", KVM_PROBE_S)
-                return True
+                return node.wait_for(r"^processor: |Keelson cannot run", KVM_PROBE_S)[0] == "processor: "
         except (NodeFailed, RuntimeError, OSError):
             return False
 

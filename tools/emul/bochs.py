@@ -62,8 +62,9 @@ def write_configuration(config, com_port):
         text += "vga: extension=cirrus, update_freq=5\n"
     if nic:
         text += f"e1000: card=0, enabled=1, mac={config.mac}, ethmod=slirp, script=slirp.conf\n"
-        forwards = [f"hostfwd = tcp:127.0.0.1:{host}-:{node}" for host, node in config.port_map().items()]
-        (config.directory / "slirp.conf").write_text("\n".join(["# slirp config"] + forwards) + "\n")
+        lines = ["# slirp config"] + (["pktlog = packets.txt"] if config.packet_log else [])
+        lines += [f"hostfwd = tcp:127.0.0.1:{host}-:{node}" for host, node in config.port_map().items()]
+        (config.directory / "slirp.conf").write_text("\n".join(lines) + "\n")
     (config.directory / "bochsrc").write_text("\n".join([text] + list(config.extra)) + "\n")
     # `c` starts the machine; `q` ends Bochs when the node executes xchg %bx,%bx.
     (config.directory / "bochs.rc").write_text("c\nq\n")
@@ -152,7 +153,9 @@ class Relay:
             elif self.client in ready:
                 self.from_client()
             if self.com in ready and not self.from_com():
-                return self.child.wait()
+                status = self.child.wait()
+                print(f"Bochs ended with status {status}", file=sys.stderr, flush=True)
+                return status & 0xff
 
     def stop(self):
         if self.child is not None and self.child.poll() is None:

@@ -12,6 +12,8 @@ from typing import Optional
 ENGINES = ("svm", "vtx", "kvm")
 API_PORT_IN_NODE = 443
 ESP_OFFSET = 1 << 20  # tools/mkimage.py puts the ESP on the first MiB
+# Processors of a node of which two run guests: under QEMU's AMD-V the first of several does not (arch/x86/svm/svm.c).
+USUAL_CPUS = {"svm": 3, "vtx": 2, "kvm": 2}
 PORT_RANGE = (20000, 32000)  # below the range from which the kernel picks ports for outgoing connections
 BOCHS_CPUS = (1, 2, 4, 8)
 
@@ -24,7 +26,7 @@ class NodeConfig:
     image: Optional[pathlib.Path] = None  # copied to directory/disk.img at each start
     disk: Optional[pathlib.Path] = None  # used in place of a copy of the image
     engine: str = "svm"  # svm: QEMU TCG with AMD-V; vtx: Bochs with VT-x; kvm: QEMU with KVM
-    cpus: int = 2
+    cpus: Optional[int] = None  # USUAL_CPUS unless given
     memory_mib: int = 1024
     nic: str = "e1000"  # e1000, or for QEMU virtio-net-pci; none for no NIC
     mac: str = "52:54:00:12:34:56"
@@ -36,6 +38,7 @@ class NodeConfig:
     icount_shift: Optional[int] = None  # QEMU: 2^shift ns an instruction, repeatable; one processor only
     framebuffer: bool = False  # a linear frame buffer (always there in QEMU)
     disk_bus: str = "ide"  # QEMU: ide (AHCI), nvme or virtio
+    packet_log: bool = False  # what the NIC sends and gets: packets.pcap (QEMU), packets.txt (Bochs)
     detach: bool = False  # the emulator outlives this process
     extra: list = dataclasses.field(default_factory=list)  # further QEMU arguments or Bochs lines
 
@@ -43,6 +46,8 @@ class NodeConfig:
         self.directory = pathlib.Path(self.directory).resolve()
         if self.engine not in ENGINES:
             raise ValueError(f"engine {self.engine!r} is none of {', '.join(ENGINES)}")
+        if self.cpus is None:
+            self.cpus = USUAL_CPUS[self.engine]
         if self.image is None and self.disk is None:
             raise ValueError("a node needs an image or a disk")
         if self.icount_shift is not None and (self.engine != "svm" or self.cpus != 1):

@@ -144,12 +144,19 @@ class Node:
                     self._changed.wait(1)  # for the lines that explain it
                     raise NodeFailed(f"{failure[0]!r} while waiting for {pattern!r}\n{self.tail()}")
                 if self._ended:
-                    raise NodeFailed(f"the node ended while waiting for {pattern!r}\n{self.tail()}\n"
+                    raise NodeFailed(f"the node ended ({self._end()}) while waiting for {pattern!r}\n{self.tail()}\n"
                                      f"{self.emulator_log()}")
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise NodeFailed(f"no {pattern!r} within {timeout} s\n{self.tail()}")
                 self._changed.wait(left)
+
+    def _end(self):
+        """How the emulator ended; its console may close a moment before."""
+        try:
+            return f"status {self._process.wait(STOP_SECONDS)}"
+        except subprocess.TimeoutExpired:
+            return "its console only"
 
     def check(self):
         """Raises NodeFailed when the node has printed a failure or ended."""

@@ -44,8 +44,9 @@ def network_arguments(config):
     if config.nic == "none":
         return ["-nic", "none"]
     forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{node}" for host, node in config.port_map().items())
+    log = ["-object", "filter-dump,id=packets,netdev=net0,file=packets.pcap"] if config.packet_log else []
     return ["-netdev", f"user,id=net0,restrict=on{forwards}",
-            "-device", f"{config.nic},netdev=net0,mac={config.mac},romfile="]
+            "-device", f"{config.nic},netdev=net0,mac={config.mac},romfile="] + log
 
 
 def command(config):

@@ -83,14 +83,14 @@ enum status node_poweroff(struct client *c, const struct options *o, char **argu
     return end_node(c, o, "/v1/node/poweroff", "the node powers off");
 }
 
-// Prints a text answer as it is.
+// Prints a text answer.
 static enum status print_text(struct client *c, const char *path)
 {
     struct answer a;
     enum status status = client_request(c, "GET", path, NULL, &a);
 
     if (status == STATUS_OK) {
-        fwrite(a.body, 1, a.length, stdout);
+        print_lines(stdout, a.body);
     }
     answer_free(&a);
     return status;
@@ -122,7 +122,7 @@ enum status node_log(struct client *c, const struct options *o, char **arguments
         status = client_request(c, "GET", path, NULL, &a);
         more = status == STATUS_OK && a.length > 0 && a.next[0] != '\0' && strcmp(a.next, from) != 0;
         if (status == STATUS_OK && a.body != NULL) {
-            fwrite(a.body, 1, a.length, stdout);
+            print_lines(stdout, a.body);
         }
         snprintf(from, sizeof from, "%s", a.next);
         answer_free(&a);
@@ -245,7 +245,7 @@ enum status event_list(struct client *c, const struct options *o, char **argumen
         if (status == STATUS_OK && (count > 0 || (o->output == OUTPUT_JSON && !o->follow))) {
             print_events(o, &a);
         }
-        from = (uint64_t)json_number(a.json, "Next");
+        from = json_count(a.json, "Next");
         answer_free(&a);
     } while (status == STATUS_OK && (o->follow || count > 0));
     return status;

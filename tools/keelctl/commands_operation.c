@@ -76,7 +76,7 @@ static enum status wait_done(struct client *c, const struct options *o, struct a
             status = STATUS_TIMEOUT;
             break;
         }
-        progress_update(&bar, (uint64_t)json_number(a->json, "Percent"));
+        progress_update(&bar, json_count(a->json, "Percent"));
         snprintf(path, sizeof path, "/v1/hcs/operations/%.0f?timeoutMs=%.0f", json_number(a->json, "Id"),
                  ceil(fmin(step, left_ms)));
         answer_free(a);

@@ -312,7 +312,8 @@ enum status system_properties(struct client *c, const struct options *o, char **
     } else if (status == STATUS_OK) {
         char *pretty = cJSON_Print(a.json);
 
-        puts(pretty != NULL ? pretty : a.body);
+        print_lines(stdout, pretty != NULL ? pretty : a.body);
+        putchar('\n');
         free(pretty);
     }
     answer_free(&a);

@@ -73,14 +73,24 @@ static char *trim(char *text)
 
 // --- configuration ---
 
-static void set_default(const char **option, const char *value)
+// Takes the value, which is malloc'ed or NULL.
+static void set_default(const char **option, char *value)
 {
     if (*option == NULL && value != NULL && value[0] != '\0') {
         *option = value;
+    } else {
+        free(value);
     }
 }
 
-static const char *expand(const char *value)
+static void set_from_environment(const char **option, const char *name)
+{
+    const char *value = getenv(name);
+
+    set_default(option, value != NULL ? strdup(value) : NULL);
+}
+
+static char *expand(const char *value)
 {
     char *path = NULL;
 
@@ -144,10 +154,10 @@ bool config_fill(struct options *o)
     bool secret_in_environment = getenv("KEELSON_SECRET") != NULL;
     const char *from_command_line = o->secret_file;
 
-    set_default(&o->node, getenv("KEELSON_NODE"));
-    set_default(&o->fingerprint, getenv("KEELSON_FINGERPRINT"));
-    set_default(&o->cacert, getenv("KEELSON_CACERT"));
-    set_default(&o->secret_file, getenv("KEELSON_SECRET_FILE"));
+    set_from_environment(&o->node, "KEELSON_NODE");
+    set_from_environment(&o->fingerprint, "KEELSON_FINGERPRINT");
+    set_from_environment(&o->cacert, "KEELSON_CACERT");
+    set_from_environment(&o->secret_file, "KEELSON_SECRET_FILE");
     if (!config_file(o)) {
         return false;
     }

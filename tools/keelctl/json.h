@@ -4,6 +4,7 @@
 #define KEELCTL_JSON_H
 
 #include <cjson/cJSON.h>
+#include <stdint.h>
 
 static inline const cJSON *json_at(const cJSON *object, const char *key)
 {
@@ -28,6 +29,14 @@ static inline double json_number(const cJSON *object, const char *key)
     const cJSON *item = json_at(object, key);
 
     return cJSON_IsNumber(item) ? item->valuedouble : 0;
+}
+
+// A count; what is no such number reads as the nearest that is.
+static inline uint64_t json_count(const cJSON *object, const char *key)
+{
+    double value = json_number(object, key);
+
+    return value >= 0x1p63 ? UINT64_MAX >> 1 : value > 0 ? (uint64_t)value : 0;
 }
 
 #endif

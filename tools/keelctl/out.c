@@ -14,11 +14,11 @@
 
 // --- clean text ---
 
-// Replaces control characters, C1 controls in UTF-8 (C2 80 to C2 9F) among them.
-static void strip_controls(char *text)
+// Replaces control characters but those of `keep`, C1 controls in UTF-8 (C2 80 to C2 9F) among them.
+static void strip_controls(char *text, const char *keep)
 {
     for (unsigned char *p = (unsigned char *)text; *p != '\0'; p++) {
-        if (*p < 0x20 || *p == 0x7f) {
+        if ((*p < 0x20 && strchr(keep, *p) == NULL) || *p == 0x7f) {
             *p = '?';
         } else if (*p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f) {
             *p = p[1] = '?';
@@ -31,10 +31,16 @@ void print_clean(FILE *out, const char *fmt, const char *text)
     char *copy = strdup(text);
 
     if (copy != NULL) {
-        strip_controls(copy);
+        strip_controls(copy, "");
         fprintf(out, fmt, copy);
         free(copy);
     }
+}
+
+void print_lines(FILE *out, char *text)
+{
+    strip_controls(text, "\n\t");
+    fputs(text, out);
 }
 
 static char *format_clean(const char *fmt, va_list ap)
@@ -44,7 +50,7 @@ static char *format_clean(const char *fmt, va_list ap)
     if (vasprintf(&text, fmt, ap) < 0) {
         abort();
     }
-    strip_controls(text);
+    strip_controls(text, "");
     return text;
 }
 

@@ -13,6 +13,9 @@
 // printf() with one %s, whose text is stripped of control characters.
 void print_clean(FILE *out, const char *fmt, const char *text) __attribute__((format(printf, 2, 0)));
 
+// Prints lines as they are, without other control characters; changes the text.
+void print_lines(FILE *out, char *text);
+
 // --- tables ---
 
 struct table {

@@ -44,7 +44,7 @@ void report_result_error(const cJSON *document)
     const cJSON *events = cJSON_GetObjectItemCaseSensitive(document, "ErrorEvents"), *event;
     const cJSON *number = cJSON_GetObjectItemCaseSensitive(document, "Error");
     const char *name = string_of(document, "ErrorName"), *message = string_of(document, "ErrorMessage");
-    uint32_t hresult = cJSON_IsNumber(number) ? (uint32_t)(int32_t)number->valuedouble : 0;
+    uint32_t hresult = cJSON_IsNumber(number) ? (uint32_t)number->valueint : 0;
     int count = cJSON_GetArraySize(events);
 
     fprintf(stderr, "keelctl: ");

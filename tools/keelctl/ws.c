@@ -237,7 +237,8 @@ static enum status handshake(struct ws *w, const char *path)
         end = strstr(w->head, "\r\n\r\n");
     }
     w->head_taken = (size_t)(end - w->head) + 4;
-    if (sscanf(w->head, "HTTP/1.1 %ld", &code) != 1) {
+    code = strncmp(w->head, "HTTP/1.1 ", 9) == 0 ? strtol(w->head + 9, NULL, 10) : 0;
+    if (code < 100) {
         complain("the node's answer is not HTTP");
         return STATUS_FAILED;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // AMD-V back end: enabling, VP life cycle, world switch, events (APM 2 chapter "Secure Virtual Machine").
 #include "arch/x86/mitigations.h"
+#include "arch/x86/vlapic_priv.h"
 #include "arch/x86/svm/svm_priv.h"
 #include "hv/gpa.h"
 
@@ -44,6 +45,21 @@ static void explain(char *why, size_t len, const char *text)
     why[i] = '\0';
 }
 
+// QEMU's software AMD-V, as of 7.2 with a thread for each processor: whenever any processor loads x87 state (FXRSTOR,
+// XRSTOR), cpu_clear_ignne() of target/i386/tcg/sysemu/fpu_helper.c reads and writes back flags of the first
+// processor, without synchronization. An update of the first processor's own in between is lost: it stays under nested
+// paging after an exit, or leaves out GIF. Guests use these instructions all the time, so the first processor must
+// not enter or leave guest mode.
+static bool is_threaded_tcg(void)
+{
+    struct cpuid_regs id = {0};
+
+    if ((cpuid(1, 0).ecx & BIT(31)) != 0) {
+        id = cpuid(0x40000000, 0);
+    }
+    return id.ebx == 0x54474354 && id.ecx == 0x43544743 && id.edx == 0x47435447; // "TCGTCGTCGTCG"
+}
+
 static bool svm_probe(struct virt_caps *caps, char *why, size_t len)
 {
     struct cpuid_regs ext = cpuid_checked(0x80000001, 0);
@@ -65,6 +81,7 @@ static bool svm_probe(struct virt_caps *caps, char *why, size_t len)
     caps->decode_assist = (svm.edx & BIT(7)) != 0;
     caps->page_1g = (ext.edx & BIT(26)) != 0;
     caps->asid_count = svm.ebx;
+    caps->spare_boot_cpu = is_threaded_tcg();
     has_pause_filter = (svm.edx & BIT(10)) != 0;
     has_tsc_aux = (ext.edx & BIT(27)) != 0; // RDTSCP
     return true;
@@ -237,16 +254,21 @@ static void refresh_asid(struct vp *vp, struct asid_state *a)
 
 // An event whose delivery the exit interrupted is delivered again at the next entry. Software interrupts
 // and INT3/INTO are not: RIP still points at them, so they execute again.
-static void requeue_event(struct vp *vp, struct vmcb *v)
+static void requeue_event(struct vmcb *v)
 {
     uint64_t info = v->exit_int_info;
     unsigned type = (unsigned)(info >> 8) & 7;
     unsigned vector = (unsigned)info & 0xff;
 
-    vp->exit.vectoring = (info & SVM_EVENT_VALID) != 0;
-    if (!vp->exit.vectoring || type == EVENT_SW_INT ||
+    if ((info & SVM_EVENT_VALID) == 0 || type == EVENT_SW_INT ||
         (type == EVENT_EXCEPTION && (vector == 3 || vector == 4))) {
         return;
+    }
+    if (type == EVENT_EXCEPTION && vector >= 32) {
+        return; // so QEMU names a virtual interrupt whose delivery faulted; V_IRQ is still set
+    }
+    if (type == EVENT_EXT_INT) {
+        v->v_irq &= 0xfe; // taken, as far as V_IRQ is concerned
     }
     v->event_inj = info;
 }
@@ -266,7 +288,8 @@ static void svm_vp_run(struct vp *vp)
         *tpr = (uint8_t)(v->v_tpr << 4);
     }
     v->event_inj = 0;
-    requeue_event(vp, v);
+    requeue_event(v);
+    vp->svm.by_v_irq = vp->svm.by_v_irq && (v->v_irq & 1) != 0; // else it was taken
     svm_decode_exit(vp);
 }
 
@@ -296,14 +319,40 @@ static void svm_advance_rip(struct vp *vp, unsigned length)
         v->rip &= 0xffffffff;
     }
     v->interrupt_shadow &= ~1ull;
+    // The instruction counts as executed for single stepping; a trap that the processor would have taken.
+    if (__builtin_expect((v->rflags & RFLAGS_TF) != 0, 0) && (v->event_inj & SVM_EVENT_VALID) == 0) {
+        v->dr6 |= DR6_BS;
+        v->event_inj = VECTOR_DB | SVM_EVENT_TYPE(EVENT_EXCEPTION) | SVM_EVENT_VALID;
+    }
 }
 
 // --- events ---
 
+// A virtual interrupt that is always deliverable (APM 2 "Virtual Interrupts"): taken as soon as the guest's IF allows.
+static void set_v_irq(struct vmcb *v, uint8_t vector, bool intercepted)
+{
+    v->v_irq |= 1;
+    v->v_prio = 0x1f;
+    v->v_vector = vector;
+    if (intercepted) {
+        v->intercept_misc1 |= SVM_ICPT_VINTR;
+    } else {
+        v->intercept_misc1 &= ~(uint32_t)SVM_ICPT_VINTR;
+    }
+}
+
+// Interrupts go by V_IRQ, since the caller has found the guest interruptible: the processor takes it first of all.
+// (After EVENTINJ, QEMU 7.2 keeps the vector in exception_index; if another thread asks the processor to leave its loop
+// at that moment, the vector is delivered once more, whatever IF says: cpu_handle_exception().)
 static void svm_inject(struct vp *vp, enum event_type type, uint8_t vector, bool has_error, uint32_t error)
 {
     struct vmcb *v = vmcb_of(vp);
 
+    if (type == EVENT_EXT_INT) {
+        set_v_irq(v, vector, false);
+        vp->svm.by_v_irq = true;
+        return;
+    }
     v->event_inj = vector | SVM_EVENT_TYPE(type) | SVM_EVENT_VALID;
     if (has_error) {
         v->event_inj |= SVM_EVENT_ERROR_VALID | (uint64_t)error << 32;
@@ -316,7 +365,7 @@ static void svm_inject(struct vp *vp, enum event_type type, uint8_t vector, bool
 
 static bool svm_event_pending(struct vp *vp)
 {
-    return (vmcb_of(vp)->event_inj & SVM_EVENT_VALID) != 0;
+    return vp->svm.by_v_irq || (vmcb_of(vp)->event_inj & SVM_EVENT_VALID) != 0;
 }
 
 static bool svm_interruptible(struct vp *vp)
@@ -334,17 +383,28 @@ static bool svm_nmi_allowed(struct vp *vp)
     return !vp->svm.nmi_masked && (v->interrupt_shadow & 1) == 0 && v->rip != vp->svm.nmi_iret_rip;
 }
 
-// A virtual interrupt that is always deliverable exits as soon as the guest could take one.
+// Writes of CR8 reach the VMCB without an exit; only while an interrupt waits for one do they have to exit. (The
+// processor could compare priorities itself, but QEMU takes equal ones for deliverable and would exit for ever.)
+// With a virtual interrupt pending they exit too: QEMU 7.2 fails an assertion of its own there.
+static bool masked_by_tpr(const struct vp *vp)
+{
+    uint8_t waiting = vlapic_highest(vp, APIC_IRR);
+
+    return waiting != 0 && waiting >> 4 <= vlapic_tpr(vp) >> 4;
+}
+
+// The interrupt window is a virtual interrupt that exits instead of being taken. While V_IRQ delivers one, the end of
+// its handler is when to look again; its EOI, which exits, comes before that as a rule.
 static void svm_want_windows(struct vp *vp, bool interrupt, bool nmi)
 {
     struct vmcb *v = vmcb_of(vp);
 
+    v->intercept_cr = interrupt || masked_by_tpr(vp) ? SVM_ICPT_WRITE_CR8 : 0;
     (void)nmi; // the IRET intercept is on whenever NMIs are masked
-    if (interrupt) {
-        v->v_irq |= 1;
-        v->v_prio = 0x1f;
-        v->v_vector = 0;
-        v->intercept_misc1 |= SVM_ICPT_VINTR;
+    if (vp->svm.by_v_irq) {
+        v->intercept_misc1 |= interrupt ? SVM_ICPT_IRET : 0;
+    } else if (interrupt) {
+        set_v_irq(v, 0, true);
     } else {
         v->v_irq &= 0xfe;
         v->intercept_misc1 &= ~(uint32_t)SVM_ICPT_VINTR;

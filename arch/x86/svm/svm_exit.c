@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // AMD-V back end: from EXITCODE and EXITINFO to struct vp_exit (APM 2 Appendix C "SVM Intercept Exit Codes").
 #include "arch/x86/decode.h"
+#include "arch/x86/guest_walk.h"
 #include "arch/x86/svm/svm_priv.h"
 
 static uint32_t reason_of(uint64_t code)
@@ -9,6 +10,8 @@ static uint32_t reason_of(uint64_t code)
         return EXIT_EXCEPTION;
     }
     switch (code) {
+    case SVM_EXIT_WRITE_CR8:
+        return EXIT_CR_ACCESS;
     case SVM_EXIT_INTR:
         return EXIT_INTERRUPT;
     case SVM_EXIT_NMI:
@@ -85,7 +88,6 @@ static void decode_npf(struct vp *vp, const struct vmcb *v)
     vp->exit.gpa.present = (error & 1) != 0;
     vp->exit.gpa.write = (error & 2) != 0;
     vp->exit.gpa.exec = (error & BIT(4)) != 0;
-    vp->exit.gpa.read = !vp->exit.gpa.write && !vp->exit.gpa.exec;
 }
 
 // An exception that is intercepted for the host's sake alone goes back to the guest; DR6, DR7 and RIP are as its
@@ -118,6 +120,21 @@ static void decode_exception(struct vp *vp, struct vmcb *v)
     vp->exit.exc.address = vector == VECTOR_PF ? v->exit_info2 : 0;
 }
 
+// MOV CR8: which register is in the instruction alone, without decode assists (APM 3 "MOV CRn"). If the code has
+// changed meanwhile the guest gets some register's value, as it may.
+static void decode_cr8(struct vp *vp)
+{
+    struct insn_prefixes prefixes;
+    enum decode_mode mode;
+    uint8_t bytes[16] = {0};
+    size_t len = guest_fetch(vp, bytes, &mode);
+
+    decode_prefixes(bytes, len, mode, &prefixes);
+    vp->exit.cr.cr = 8;
+    vp->exit.cr.kind = 0;
+    vp->exit.cr.gpr = (uint8_t)((bytes[MIN(prefixes.count + 2, 15)] & 7) | (prefixes.rex & 1) << 3);
+}
+
 // The handler that NMIs interrupted is returning; the next NMI may come once the IRET is done.
 static void end_nmi(struct vp *vp, struct vmcb *v)
 {
@@ -148,6 +165,9 @@ void svm_decode_exit(struct vp *vp)
         break;
     case EXIT_IO:
         decode_io(vp, v);
+        break;
+    case EXIT_CR_ACCESS:
+        decode_cr8(vp);
         break;
     case EXIT_GPA_FAULT:
         decode_npf(vp, v);

@@ -63,10 +63,14 @@ static uint16_t unpack(uint16_t attrib)
     return (uint16_t)((attrib & 0xff) | (attrib & 0xf00) << 4);
 }
 
-static uint64_t get_pending(const struct vmcb *v)
+static uint64_t get_pending(struct vp *vp)
 {
+    const struct vmcb *v = vmcb_of(vp);
     uint64_t e = v->event_inj;
 
+    if (vp->svm.by_v_irq) {
+        return HV_PENDING_VALID | HV_PENDING_TYPE(EVENT_EXT_INT) | HV_PENDING_VECTOR(v->v_vector);
+    }
     if ((e & SVM_EVENT_VALID) == 0) {
         return 0;
     }
@@ -74,8 +78,14 @@ static uint64_t get_pending(const struct vmcb *v)
            ((e & SVM_EVENT_ERROR_VALID) != 0 ? HV_PENDING_ERROR_VALID | HV_PENDING_ERROR(e >> 32) : 0);
 }
 
-static void set_pending(struct vmcb *v, uint64_t p)
+static void set_pending(struct vp *vp, uint64_t p)
 {
+    struct vmcb *v = vmcb_of(vp);
+
+    if (vp->svm.by_v_irq) {
+        vp->svm.by_v_irq = false;
+        v->v_irq &= 0xfe;
+    }
     v->event_inj = 0;
     if ((p & HV_PENDING_VALID) != 0) {
         v->event_inj = (p >> 16 & 0xff) | SVM_EVENT_TYPE(p >> 1 & 7) | SVM_EVENT_VALID;
@@ -115,7 +125,7 @@ bool svm_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
         value->u64 = vp->context_live ? rdmsr(MSR_TSC_AUX) : vp->svm.tsc_aux;
         return true;
     case HV_REG_PENDING_INTERRUPTION:
-        value->u64 = get_pending(v);
+        value->u64 = get_pending(vp);
         return true;
     case HV_REG_INTERRUPT_STATE:
         value->u64 = (v->interrupt_shadow & 1) | (vp->svm.nmi_masked ? 2 : 0);
@@ -184,7 +194,7 @@ bool svm_set_reg(struct vp *vp, uint32_t name, const union hv_register_value *va
         }
         return true;
     case HV_REG_PENDING_INTERRUPTION:
-        set_pending(v, value->u64);
+        set_pending(vp, value->u64);
         return true;
     case HV_REG_INTERRUPT_STATE:
         set_interrupt_state(vp, v, value->u64);

@@ -90,6 +90,7 @@ _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB");
 _Static_assert(sizeof(struct vmcb) == 4096, "VMCB");
 
 // intercept_misc1
+#define SVM_ICPT_WRITE_CR8 BIT(16 + 8) // of intercept_cr
 #define SVM_ICPT_INTR BIT(0)
 #define SVM_ICPT_NMI BIT(1)
 #define SVM_ICPT_INIT BIT(3)
@@ -118,6 +119,7 @@ _Static_assert(sizeof(struct vmcb) == 4096, "VMCB");
 #define SVM_ICPT2_XSETBV BIT(13)
 
 enum svm_exit_code {
+    SVM_EXIT_WRITE_CR8 = 0x18,
     SVM_EXIT_EXCEPTION0 = 0x40,
     SVM_EXIT_EXCEPTION31 = 0x5f,
     SVM_EXIT_READ_DR0 = 0x20,

@@ -50,6 +50,9 @@ static void put_event(uint32_t type, uint8_t vector, bool has_error, uint32_t er
 void vmx_inject(struct vp *vp, enum event_type type, uint8_t vector, bool has_error, uint32_t error)
 {
     put_event(type, vector, has_error, error);
+    if (type == EVENT_NMI) {
+        vmx_nmi_blocked(vp);
+    }
     if (type == EVENT_SW_INT || type == EVENT_SW_EXC) {
         vmwrite(VMCS_ENTRY_INSN_LENGTH, vp->exit.insn_len);
     }
@@ -67,10 +70,44 @@ bool vmx_interruptible(struct vp *vp)
            (vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKED_BY_INSTRUCTION) == 0 && !vmx_event_pending(vp);
 }
 
+// --- NMIs ---
+
+// Bochs 2.7 blocks NMIs at an entry that says so, and never unblocks them at one that does not: a VP that is entered
+// after one in its NMI handler comes back as if it were in one as well. Nothing but its own NMI can have done that.
+// Where there have never been any, nothing is to be looked after.
+static bool nmis_used;
+
+void vmx_nmi_loaded(struct vp *vp)
+{
+    if (__builtin_expect(nmis_used, 0)) {
+        vp->vmx.nmi_blocked = (vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKED_BY_NMI) != 0;
+    }
+}
+
+void vmx_nmi_blocked(struct vp *vp)
+{
+    nmis_used = true;
+    vp->vmx.nmi_blocked = true;
+}
+
+void vmx_nmi_settle(struct vp *vp)
+{
+    uint64_t blocking;
+
+    if (__builtin_expect(!nmis_used, 1) || vp->vmx.nmi_blocked) {
+        return;
+    }
+    blocking = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+    if ((blocking & BLOCKED_BY_NMI) != 0) {
+        vmwrite(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~BLOCKED_BY_NMI);
+    }
+}
+
 bool vmx_nmi_allowed(struct vp *vp)
 {
     uint64_t blocking = BLOCKED_BY_INSTRUCTION | BLOCKED_BY_SMI | BLOCKED_BY_NMI;
 
+    vmx_nmi_settle(vp);
     return (vmread(VMCS_GUEST_INTERRUPTIBILITY) & blocking) == 0 && !vmx_event_pending(vp);
 }
 

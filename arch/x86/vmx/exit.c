@@ -75,7 +75,7 @@ static void fill_exception(struct vp *vp)
     if (INTR_TYPE(info) == INTR_TYPE_NMI) {
         __asm__ volatile("int $2"); // NMIs are blocked until the handler's IRET
         e->reason = EXIT_NMI;
-        e->vectoring = vmx_requeue_event();
+        (void)vmx_requeue_event();
         return;
     }
     if (is_for_host(vp, info)) {
@@ -98,13 +98,12 @@ static void fill_io(struct vp *vp)
     fill_length(vp);
     e->qual[0] = q;
     e->io.size = (uint8_t)((q & 7) + 1);
-    e->io.in = q >> 3 & 1;
-    e->io.string = q >> 4 & 1;
-    e->io.rep = q >> 5 & 1;
+    e->io.in = (q & BIT(3)) != 0;
+    e->io.rep = (q & BIT(5)) != 0;
     e->io.port = (uint16_t)(q >> 16);
-    e->io.seg = 3;
-    if (e->io.string && vmx_controls.string_io_info) {
-        e->io.seg = (uint8_t)(vmread(VMCS_EXIT_INSN_INFO) >> 15 & 7);
+    e->io.string = (q & BIT(4)) != 0;
+    if ((q & BIT(4)) != 0) {
+        e->io.seg = vmx_controls.string_io_info ? (uint8_t)(vmread(VMCS_EXIT_INSN_INFO) >> 15 & 7) : 3;
     }
 }
 
@@ -126,18 +125,17 @@ static void fill_gpa(struct vp *vp)
 {
     struct vp_exit *e = &vp->exit;
     uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
+    bool requeued = vmx_requeue_event();
 
     e->insn_len = 0; // not reported
     e->qual[0] = q;
-    e->vectoring = vmx_requeue_event();
     e->gpa.gpa = GPA(vmread(VMCS_GUEST_PHYSICAL));
-    e->gpa.read = q & BIT(0);
     e->gpa.write = q & BIT(1);
     e->gpa.exec = q & BIT(2);
     e->gpa.present = q & (BIT(3) | BIT(4) | BIT(5));
     e->gpa.gva_valid = q & BIT(7);
     e->gpa.gva = GVA(e->gpa.gva_valid ? vmread(VMCS_GUEST_LINEAR) : 0);
-    if ((q & INTR_NMI_UNBLOCKED) && !e->vectoring) {
+    if ((q & INTR_NMI_UNBLOCKED) && !requeued) {
         vmx_restore_nmi_blocking();
     }
 }
@@ -151,7 +149,7 @@ static void fill_apic_access(struct vp *vp)
 
     fill_length(vp);
     e->qual[0] = q;
-    e->vectoring = vmx_requeue_event();
+    (void)vmx_requeue_event();
     e->apic.offset = q & 0xfff;
     e->apic.linear = type <= 1;
     e->apic.write = type == 1;
@@ -168,7 +166,7 @@ static void fill_apic_write(struct vp *vp)
 static void fill_unknown(struct vp *vp)
 {
     fill_qualification(vp);
-    vp->exit.vectoring = vmx_requeue_event();
+    (void)vmx_requeue_event();
 }
 
 #define UNKNOWN_ROW                                                                                          \
@@ -249,7 +247,6 @@ void vmx_entry_failed(struct vp *vp)
 {
     uint32_t error = (uint32_t)vmread(VMCS_INSTRUCTION_ERROR);
 
-    LOGE("VM entry of partition %u VP %u: VM-instruction error %u", vp->partition->index, vp->index, error);
     vp->vmx.launched = false;
     vp->exit = (struct vp_exit){.reason = EXIT_INVALID_STATE, .raw = (uint32_t)REASON_FAILED_ENTRY | error};
 }
@@ -261,7 +258,6 @@ static __attribute__((noinline)) void exit_without_row(struct vp *vp, uint32_t r
 
     e->raw = reason;
     e->insn_len = 0;
-    e->vectoring = false;
     e->qual[0] = vmread(VMCS_EXIT_QUALIFICATION);
     e->reason = EXIT_UNKNOWN;
     if (reason & REASON_FAILED_ENTRY) {
@@ -272,17 +268,16 @@ static __attribute__((noinline)) void exit_without_row(struct vp *vp, uint32_t r
 
 void vmx_exit(struct vp *vp)
 {
-    uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON);
+    uint64_t reason = vmread(VMCS_EXIT_REASON); // 32 bits
     const struct exit_row *row = &rows[reason];
     struct vp_exit *e = &vp->exit;
 
     if (__builtin_expect(reason >= ARRAY_LEN(rows), 0)) {
-        exit_without_row(vp, reason);
+        exit_without_row(vp, (uint32_t)reason);
         return;
     }
-    e->raw = reason;
+    e->raw = (uint32_t)reason;
     e->reason = row->reason;
-    e->vectoring = false;
     if (row->fill != NULL) {
         row->fill(vp);
         return;

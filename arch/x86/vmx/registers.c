@@ -6,42 +6,36 @@
 // combinations that an entry would refuse: a parent sets them one by one.
 #include "arch/x86/vmx/vmx.h"
 
-#define SEGMENT_COUNT 8 // HV_REG_ES .. HV_REG_TR in the order of the VMCS
-#define SEGMENT_TR 7
+#define SEGMENT_TR 7 // HV_REG_ES .. HV_REG_TR in the order of the VMCS
 #define RIGHTS_MASK 0xf0ffu
 #define RIGHTS_PRESENT BIT(7)
+#define RIGHTS_UNUSABLE_TO_PRESENT 9 // bits between them: what is unusable is not present
 #define RIGHTS_BUSY BIT(1)
 #define RFLAGS_VALID 0x3f7fd7ull
 #define CR3_PDPT_MASK 0xffffffe0ull
 
-// The VMCS field of a register that is one, 0 for others. Handlers ask for these on every exit, so the way
-// to each is short: by the name's group, then its number.
-static uint32_t plain_field(uint32_t name)
-{
-    static const uint16_t msr_fields[] = {
-        [HV_REG_EFER & 0xffff] = VMCS_GUEST_EFER,
-        [HV_REG_PAT & 0xffff] = VMCS_GUEST_PAT,
-        [HV_REG_SYSENTER_CS & 0xffff] = VMCS_GUEST_SYSENTER_CS,
-        [HV_REG_SYSENTER_EIP & 0xffff] = VMCS_GUEST_SYSENTER_EIP,
-        [HV_REG_SYSENTER_ESP & 0xffff] = VMCS_GUEST_SYSENTER_ESP,
-    };
-    uint32_t number = name & 0xffff;
+// The VMCS field of a register that is one, 0 for others, by the name's group and number. Handlers ask for these on
+// every exit.
+#define NUMBERS 32
+#define FIELD(name) [(name) >> 16][(name)&0xffff]
+static const uint16_t plain_fields[][NUMBERS] = {
+    FIELD(HV_REG_RIP) = VMCS_GUEST_RIP,
+    FIELD(HV_REG_RFLAGS) = VMCS_GUEST_RFLAGS,
+    FIELD(HV_REG_RSP) = VMCS_GUEST_RSP,
+    FIELD(HV_REG_CR3) = VMCS_GUEST_CR3,
+    FIELD(HV_REG_DR7) = VMCS_GUEST_DR7,
+    FIELD(HV_REG_EFER) = VMCS_GUEST_EFER,
+    FIELD(HV_REG_PAT) = VMCS_GUEST_PAT,
+    FIELD(HV_REG_SYSENTER_CS) = VMCS_GUEST_SYSENTER_CS,
+    FIELD(HV_REG_SYSENTER_EIP) = VMCS_GUEST_SYSENTER_EIP,
+    FIELD(HV_REG_SYSENTER_ESP) = VMCS_GUEST_SYSENTER_ESP,
+};
 
-    switch (name >> 16) {
-    case HV_REG_RAX >> 16:
-        return name == HV_REG_RIP      ? VMCS_GUEST_RIP
-               : name == HV_REG_RFLAGS ? VMCS_GUEST_RFLAGS
-               : name == HV_REG_RSP    ? VMCS_GUEST_RSP
-                                       : 0;
-    case HV_REG_CR0 >> 16:
-        return name == HV_REG_CR3 ? VMCS_GUEST_CR3 : 0;
-    case HV_REG_DR0 >> 16:
-        return name == HV_REG_DR7 ? VMCS_GUEST_DR7 : 0;
-    case HV_REG_EFER >> 16:
-        return number < ARRAY_LEN(msr_fields) ? msr_fields[number] : 0;
-    default:
-        return 0;
-    }
+static inline uint32_t plain_field(uint32_t name)
+{
+    uint32_t group = name >> 16, number = name & 0xffff;
+
+    return group < ARRAY_LEN(plain_fields) && number < NUMBERS ? plain_fields[group][number] : 0;
 }
 
 // MSRs that stay in the processor while the VP is loaded.
@@ -85,10 +79,7 @@ static void get_segment(unsigned n, struct hv_segment *s)
     s->selector = (uint16_t)vmread(VMCS_GUEST_ES_SELECTOR + 2 * n);
     s->limit = (uint32_t)vmread(VMCS_GUEST_ES_LIMIT + 2 * n);
     s->base = vmread(VMCS_GUEST_ES_BASE + 2 * n);
-    s->attributes = rights & RIGHTS_MASK;
-    if (rights & RIGHTS_UNUSABLE) {
-        s->attributes &= (uint16_t)~RIGHTS_PRESENT;
-    }
+    s->attributes = rights & RIGHTS_MASK & ~(rights >> RIGHTS_UNUSABLE_TO_PRESENT & RIGHTS_PRESENT);
 }
 
 static void set_segment(unsigned n, const struct hv_segment *s)
@@ -245,13 +236,16 @@ static uint64_t get_interrupt_state(void)
     return (b & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS) ? 1 : 0) | (b & BLOCKED_BY_NMI ? 2 : 0);
 }
 
-static bool set_interrupt_state(uint64_t value)
+static bool set_interrupt_state(struct vp *vp, uint64_t value)
 {
     if (value & ~3ull) {
         return false;
     }
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
             (value & 1 ? BLOCKED_BY_MOV_SS : 0) | (value & 2 ? BLOCKED_BY_NMI : 0));
+    if (value & 2) {
+        vmx_nmi_blocked(vp);
+    }
     return true;
 }
 
@@ -277,20 +271,22 @@ static bool get_live(struct vp *vp, uint32_t name, uint64_t *value)
     return l != NULL;
 }
 
-// PE and AM are the guest's own bits (control.c), so the real CR0 has them.
-static inline uint32_t mode_of(uint64_t cs_rights)
+// PE and AM are the guest's own bits (control.c), so the real CR0 has them. One shift takes each field to its place:
+// DPL from bit 5, PE from 0, AM from 18, LMA from 10, L and D from 13.
+static inline uint32_t mode_of(uint32_t cs_rights)
 {
-    uint64_t cr0 = vmread(VMCS_GUEST_CR0);
-    uint64_t ss = vmread(VMCS_GUEST_ES_RIGHTS + 4);
+    uint32_t cr0 = (uint32_t)vmread(VMCS_GUEST_CR0);
+    uint32_t ss = (uint32_t)vmread(VMCS_GUEST_ES_RIGHTS + 4);
+    uint32_t efer = (uint32_t)vmread(VMCS_GUEST_EFER);
 
-    return (uint32_t)((ss >> 5 & 3) | (cr0 & CR0_PE) << 2 | (cr0 >> 18 & 1) << 3 |
-                      (vmread(VMCS_GUEST_EFER) >> 10 & 1) << 4 | (cs_rights >> 13 & 3) << 16);
+    return (ss >> 5 & VP_MODE_CPL) | (cr0 << 2 & VP_MODE_PE) | (cr0 >> 15 & VP_MODE_AM) |
+           (efer >> 6 & VP_MODE_LMA) | (cs_rights << 3 & (VP_MODE_CS_L | VP_MODE_CS_D));
 }
 
 uint32_t vmx_mode(struct vp *vp)
 {
     (void)vp;
-    return mode_of(vmread(VMCS_GUEST_CS_RIGHTS));
+    return mode_of((uint32_t)vmread(VMCS_GUEST_CS_RIGHTS));
 }
 
 void vmx_exit_state(struct vp *vp, struct hv_intercept_header *h)
@@ -304,20 +300,14 @@ void vmx_exit_state(struct vp *vp, struct hv_intercept_header *h)
     h->execution_state = mode_of(h->cs.attributes) & VP_MODE_STATE;
 }
 
-bool vmx_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
+static __attribute__((noinline)) bool get_other(struct vp *vp, uint32_t name, union hv_register_value *value)
 {
-    if (name - HV_REG_ES < SEGMENT_COUNT) {
+    value->u128[0] = 0;
+    value->u128[1] = 0;
+    switch (name) {
+    case HV_REG_ES ... HV_REG_TR:
         get_segment(name - HV_REG_ES, &value->segment);
         return true;
-    }
-    uint32_t field = plain_field(name);
-    value->u128[1] = 0;
-    if (field != 0) {
-        value->u64 = vmread(field);
-        return true;
-    }
-    value->u64 = 0;
-    switch (name) {
     case HV_REG_IDTR:
     case HV_REG_GDTR:
         get_table(name, &value->table);
@@ -342,6 +332,18 @@ bool vmx_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
     }
 }
 
+bool vmx_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
+{
+    uint32_t field = plain_field(name);
+
+    if (field != 0) {
+        value->u128[0] = vmread(field);
+        value->u128[1] = 0;
+        return true;
+    }
+    return get_other(vp, name, value);
+}
+
 static bool pat_is_valid(uint64_t pat)
 {
     for (unsigned i = 0; i < 8; i++) {
@@ -358,6 +360,11 @@ static bool set_plain(struct vp *vp, uint32_t name, uint32_t field, uint64_t v)
     switch (name) {
     case HV_REG_EFER:
         return set_efer(vp, v);
+    case HV_REG_CR3:
+        vmwrite(field, v);
+        load_pdptes(vp);
+        vmx_flush_gva(vp);
+        return true;
     case HV_REG_PAT:
         if (!pat_is_valid(v)) {
             return false;
@@ -376,10 +383,6 @@ static bool set_plain(struct vp *vp, uint32_t name, uint32_t field, uint64_t v)
         break;
     }
     vmwrite(field, v);
-    if (name == HV_REG_CR3) {
-        load_pdptes(vp);
-        vmx_flush_gva(vp);
-    }
     return true;
 }
 
@@ -388,6 +391,9 @@ static bool set_live(struct vp *vp, const struct live *l, uint64_t value)
 {
     uint64_t other;
 
+    if (l->name == HV_REG_TSC_AUX && value >> 32 != 0) { // reserved; not every emulator judges it
+        return false;
+    }
     if (vp->context_live) {
         return wrmsr_safe(l->msr, value);
     }
@@ -403,11 +409,12 @@ static bool set_live(struct vp *vp, const struct live *l, uint64_t value)
 bool vmx_set_reg(struct vp *vp, uint32_t name, const union hv_register_value *value)
 {
     uint32_t field = plain_field(name);
-    const struct live *l = find_live(name);
+    const struct live *l;
 
     if (field != 0) {
         return set_plain(vp, name, field, value->u64);
     }
+    l = find_live(name);
     if (l != NULL) {
         return set_live(vp, l, value->u64);
     }
@@ -432,7 +439,7 @@ bool vmx_set_reg(struct vp *vp, uint32_t name, const union hv_register_value *va
     case HV_REG_PENDING_INTERRUPTION:
         return set_pending(vp, value->u64);
     case HV_REG_INTERRUPT_STATE:
-        return set_interrupt_state(value->u64);
+        return set_interrupt_state(vp, value->u64);
     default:
         return false;
     }

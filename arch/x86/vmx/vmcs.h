@@ -192,19 +192,19 @@ static inline bool vmxon(spa_t region)
     return ok;
 }
 
-static inline bool vmclear(uint64_t vmcs)
+static inline bool vmclear(const uint64_t *vmcs_spa)
 {
     bool ok;
 
-    __asm__ volatile("vmclear %1" : "=@cca"(ok) : "m"(vmcs) : "memory");
+    __asm__ volatile("vmclear %1" : "=@cca"(ok) : "m"(*vmcs_spa) : "memory");
     return ok;
 }
 
-static inline bool vmptrld(uint64_t vmcs)
+static inline bool vmptrld(const uint64_t *vmcs_spa)
 {
     bool ok;
 
-    __asm__ volatile("vmptrld %1" : "=@cca"(ok) : "m"(vmcs) : "memory");
+    __asm__ volatile("vmptrld %1" : "=@cca"(ok) : "m"(*vmcs_spa) : "memory");
     return ok;
 }
 

@@ -99,16 +99,18 @@ static void set_host_processor(struct vp *vp)
 
 static void vmx_vp_load(struct vp *vp)
 {
-    must(vmptrld(vp->vmx.vmcs), "VMPTRLD");
+    must(vmptrld(&vp->vmx.vmcs), "VMPTRLD");
     if (vp->vmx.last_cpu != this_cpu()->index) {
         set_host_processor(vp);
     }
+    vmx_nmi_loaded(vp);
     mitigations_switch(vp->partition);
 }
 
 static void vmx_vp_unload(struct vp *vp)
 {
-    must(vmclear(vp->vmx.vmcs), "VMCLEAR");
+    vmx_nmi_settle(vp);
+    must(vmclear(&vp->vmx.vmcs), "VMCLEAR");
     vp->vmx.launched = false;
 }
 
@@ -133,14 +135,14 @@ static void vmx_vp_init(struct vp *vp, void *const *pages)
 
     *(uint32_t *)pages[0] = vmx_controls.revision;
     vp->vmx = (struct vmx_vp){.vmcs = va_to_spa(pages[0]).v, .last_cpu = NO_CPU};
-    must(vmclear(vp->vmx.vmcs) && vmptrld(vp->vmx.vmcs), "VMPTRLD");
+    must(vmclear(&vp->vmx.vmcs) && vmptrld(&vp->vmx.vmcs), "VMPTRLD");
     vmx_init_zero_fields();
     vmx_init_controls(vp);
     vmx_init_registers(vp);
     init_host_state();
-    must(vmclear(vp->vmx.vmcs), "VMCLEAR");
+    must(vmclear(&vp->vmx.vmcs), "VMCLEAR");
     if (current != NULL) {
-        must(vmptrld(current->vmx.vmcs), "VMPTRLD");
+        must(vmptrld(&current->vmx.vmcs), "VMPTRLD");
     }
 }
 

@@ -48,6 +48,9 @@ void vmx_inject(struct vp *vp, enum event_type type, uint8_t vector, bool has_er
 bool vmx_event_pending(struct vp *vp);
 bool vmx_interruptible(struct vp *vp);
 bool vmx_nmi_allowed(struct vp *vp);
+void vmx_nmi_loaded(struct vp *vp);  // after VMPTRLD
+void vmx_nmi_blocked(struct vp *vp); // by an event or state given to the VP
+void vmx_nmi_settle(struct vp *vp);  // before VMCLEAR, and before the blocking is looked at
 void vmx_want_windows(struct vp *vp, bool interrupt, bool nmi);
 bool vmx_requeue_event(void);        // what IDT vectoring says was being delivered; false if nothing
 void vmx_restore_nmi_blocking(void); // IRET had lifted it when the exit hit

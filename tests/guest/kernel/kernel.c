@@ -14,8 +14,6 @@ extern uint64_t ap_stack;
 void kernel_main(uint64_t test) __attribute__((noreturn));
 void trap(struct frame *f);
 void ap_main(void);
-void *memcpy(void *to, const void *from, size_t n);
-void *memset(void *to, int c, size_t n);
 
 void *catch_buf[5];
 volatile bool catch_armed;
@@ -47,23 +45,23 @@ void say(const char *text)
     }
 }
 
+static void say_hex(uint64_t v)
+{
+    char text[17];
+
+    for (unsigned i = 0; i < 16; i++) {
+        text[i] = "0123456789abcdef"[v >> (60 - 4 * i) & 15];
+    }
+    text[16] = '\0';
+    say(text);
+}
+
 void fail(unsigned line)
 {
     outl(PORT_FAIL, line);
     for (;;) {
         __asm__ volatile("hlt");
     }
-}
-
-void report(const char *name, uint64_t value)
-{
-    for (unsigned i = 0; i < sizeof(ARGS->name); i++) {
-        ARGS->name[i] = name[i];
-        if (name[i] == '\0') {
-            break;
-        }
-    }
-    outl(PORT_VALUE, (uint32_t)value);
 }
 
 void trap(struct frame *f)
@@ -79,7 +77,13 @@ void trap(struct frame *f)
         handlers[f->vector](f);
         return;
     }
-    say("unexpected vector\n");
+    say("unexpected vector ");
+    say_hex(f->vector);
+    say(" error ");
+    say_hex(f->error);
+    say(" at ");
+    say_hex(f->rip);
+    say("\n");
     fail((unsigned)f->vector + 100000);
 }
 
@@ -128,7 +132,7 @@ uint64_t hypercall(uint64_t input, uint64_t in_gpa, uint64_t out_gpa)
 // --- processors ---
 
 static void (*ap_function)(void);
-static volatile uint32_t ap_running;
+volatile uint32_t ap_running;
 
 void ap_main(void)
 {
@@ -156,10 +160,78 @@ void smp_start(uint32_t apic_id, void (*fn)(void))
     }
 }
 
+// --- ring 3 ---
+
+static struct __attribute__((packed)) {
+    uint32_t reserved0;
+    uint64_t rsp[3], reserved1, ist[7], reserved2;
+    uint16_t reserved3, io_map;
+} tss;
+
+void user_init(void)
+{
+    uint64_t *gdt = (uint64_t *)GUEST_GDT_GPA, base = (uint64_t)&tss;
+
+    tss.rsp[0] = GUEST_DATA_GPA + 0xc000;
+    tss.io_map = sizeof(tss);
+    // SDM 3A "TSS Descriptor in 64-bit mode": available 64-bit TSS.
+    gdt[6] = (sizeof(tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
+    gdt[7] = base >> 32;
+    __asm__ volatile("ltr %w0" : : "r"(48));
+}
+
+// --- small things ---
+
+bool on_svm(void)
+{
+    return ARGS->hypercall[2] == (char)0xd9;
+}
+
+void spin_us(uint64_t us)
+{
+    uint64_t end = rdtsc() + us * ARGS->tsc_hz / 1000000 + 1;
+
+    while (rdtsc() < end) {
+        cpu_pause();
+    }
+}
+
+static uint64_t random_state;
+
+void random_seed(uint64_t seed)
+{
+    random_state = seed * 0x9e3779b97f4a7c15ull + 1;
+}
+
+uint64_t random64(void) // xorshift64*
+{
+    random_state ^= random_state >> 12;
+    random_state ^= random_state << 25;
+    random_state ^= random_state >> 27;
+    return random_state * 0x2545f4914f6cdd1dull;
+}
+
+volatile uint32_t ticks;
+
+void count_tick(struct frame *f)
+{
+    (void)f;
+    ticks++;
+    wrmsr(X2(APIC_EOI_REG), 0);
+}
+
+void wait_tick(uint32_t wanted)
+{
+    while (ticks < wanted) {
+        __asm__ volatile("sti; hlt; cli");
+    }
+}
+
 void kernel_main(uint64_t test)
 {
     build_idt();
     load_idt();
+    random_seed(ARGS->seed);
     guest_tests[test].fn();
     outl(PORT_DONE, 0);
     for (;;) {

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entry of the micro-guest kernel, exception stubs, and the 16-bit start of further processors.
+#define SEL_USER_DATA 32
+#define SEL_USER_CODE 40
+#define GUEST_DATA_GPA 0x300000
         .section .text.start, "ax"
         .globl kernel_start
 kernel_start:                           // RDI = test number
-        cld
+        jmp     1f
+        .balign 16
+        .quad   real_code, real_code_end, prot_code, prot_code_end, pae_code, pae_code_end
+        .quad   compat_code, compat_code_end, task_code, task_code_end
+1:      cld
+        and     $-16, %rsp
         call    kernel_main
 1:      hlt
         jmp     1b
@@ -102,4 +110,15 @@ ap_long:
         .data
         .align  8
 ap_stack: .quad 0
+
+// void enter_user(void (*fn)(void)): ring 3 on a stack of its own; comes back by an exception only.
+        .text
+        .globl  enter_user
+enter_user:
+        push    $(SEL_USER_DATA | 3)
+        push    $(GUEST_DATA_GPA + 0x8000)
+        push    $2
+        push    $(SEL_USER_CODE | 3)
+        push    %rdi
+        iretq
         .section .note.GNU-stack, "", @progbits

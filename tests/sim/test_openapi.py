@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API's description against a running API: routes and methods, parameters, statuses, documents."""
+import base64
+import http.client
+import json
+import pathlib
+import ssl
+import tempfile
+import urllib.parse
+
+import pytest
+
+from tests.sim.simulated import BUILD, DEPS, Simulation
+
+TIMEOUT_S = 60
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
+NODE_ENDS = ("/v1/node/reboot", "/v1/node/poweroff")
+SYSTEM = "web 1"
+DOCUMENT = {"Owner": "test", "SchemaVersion": {"Major": 2, "Minor": 1}, "VirtualMachine": {
+    "Chipset": {"LinuxKernelDirect": {"KernelFilePath": "vmlinuz", "KernelCmdLine": "console=ttyS0"}},
+    "ComputeTopology": {"Memory": {"SizeInMB": 128}, "Processor": {"Count": 2}}, "Devices": {"ComPorts": {"0": {}}}}}
+
+
+class Answer:
+    def __init__(self, answer):
+        self.status = answer.status
+        self.headers = answer.headers
+        self.body = answer.read()
+
+    def json(self):
+        return json.loads(self.body)
+
+    def message(self):
+        document = self.json()
+        return document["error"]["message"] if "error" in document else document["ErrorMessage"]
+
+
+class Api:
+    """Requests to a simulation, each answer held against the description."""
+
+    def __init__(self, sim):
+        self.sim = sim
+        self.description = json.loads((BUILD / "gen" / "openapi.json").read_text())
+        self.seen = set()
+
+    def raw(self, method, path, body=None, **headers):
+        context = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection(urllib.parse.urlsplit(self.sim.url).netloc, timeout=TIMEOUT_S, context=context)
+        login = base64.b64encode(f"admin:{self.sim.secret}".encode()).decode()
+        data = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
+        try:
+            connection.request(method, path, data, {"Authorization": f"Basic {login}", **headers})
+            return Answer(connection.getresponse())
+        finally:
+            connection.close()
+
+    def call(self, method, template, expected, body=None, query=None, headers=None, **names):
+        """One request; its status must be `expected`, and the description must allow status and document."""
+        path = template.format(**{name: urllib.parse.quote(value, safe="") for name, value in names.items()})
+        answer = self.raw(method, path + ("?" + urllib.parse.urlencode(query) if query else ""), body, **(headers or {}))
+        assert answer.status == expected, (method, path, answer.status, answer.body[:500])
+        response = self.description["paths"][template][method.lower()]["responses"].get(str(answer.status))
+        assert response, f"{method} {template}: status {answer.status} is not described"
+        self.seen.add((method, template))
+        schema = self.resolve(response).get("content", {}).get("application/json", {}).get("schema")
+        if schema:
+            self.check(answer.json(), schema, f"{method} {template}")
+        return answer
+
+    def resolve(self, node):
+        while "$ref" in node:
+            target = self.description
+            for part in node["$ref"][2:].split("/"):
+                target = target[part]
+            node = target
+        return node
+
+    def check(self, value, schema, place):
+        """Does the value consist of what the schema describes, and of nothing else?"""
+        schema = self.resolve(schema)
+        if "oneOf" in schema:
+            fits = [s for s in schema["oneOf"] if set(value) <= set(self.resolve(s)["properties"])]
+            assert fits, f"{place}: {value} is none of the forms described"
+            schema = self.resolve(fits[0])
+        if value is None:
+            return
+        kinds = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+        assert isinstance(value, kinds[schema["type"]]), f"{place}: {value!r} is no {schema['type']}"
+        if schema["type"] == "array":
+            for item in value:
+                self.check(item, schema["items"], place + "[]")
+        elif schema["type"] == "object" and "properties" in schema:
+            for name, item in value.items():
+                assert name in schema["properties"], f"{place}.{name} is not described"
+                self.check(item, schema["properties"][name], f"{place}.{name}")
+
+    def operations(self):
+        for template, operations in self.description["paths"].items():
+            for method, operation in operations.items():
+                yield method.upper(), template, operation
+
+
+@pytest.fixture(scope="module")
+def api():
+    with tempfile.TemporaryDirectory(prefix="keelson-sim-") as folder:
+        simulation = Simulation(pathlib.Path(folder) / "state.img")
+        yield Api(simulation)
+        simulation.stop()
+
+
+@pytest.fixture(scope="module")
+def system(api):
+    """A system that runs, and the operation that started it, as the description names them."""
+    kernel = (DEPS / "linux" / "vmlinuz").read_bytes()
+    api.call("PUT", "/v1/images/{name}", 201, kernel, name="vmlinuz")
+    api.call("POST", "/v1/hcs/systems/{id}", 202, DOCUMENT, id=SYSTEM)
+    started = api.call("POST", "/v1/hcs/systems/{id}/start", 202, id=SYSTEM)
+    location = started.headers["Location"]
+    operation = location.rsplit("/", 1)[1]
+    done = api.call("GET", "/v1/hcs/operations/{id}", 200, query={"timeoutMs": 30000}, id=operation).json()
+    assert done["ResultName"] == "S_OK" and location == f"/v1/hcs/operations/{done['Id']}"
+    return operation
+
+
+def test_served_as_generated(api):
+    assert api.call("GET", "/openapi.json", 200).json() == api.description
+
+
+def test_methods(api):
+    """What is described exists, and nothing else does at the same paths."""
+    for template, operations in api.description["paths"].items():
+        path = template.format(id="none", name="none")
+        described = {method.upper() for method in operations}
+        # Server-wide: HEAD wherever GET is, OPTIONS everywhere.
+        allowed = described | {"OPTIONS"} | ({"HEAD"} if "GET" in described else set())
+        options = api.raw("OPTIONS", path)
+        assert options.status == 204 and set(options.headers["Allow"].split(", ")) == allowed, path
+        for method in METHODS:
+            if method not in described:
+                assert api.raw(method, path).status == 405, (method, path)
+
+
+def test_paths_between(api):
+    """No route is hidden where one would look: at the beginnings of described paths, and behind them."""
+    described = {template.format(id="none", name="none") for template in api.description["paths"]}
+    parents = {path.rsplit("/", n)[0] or "/" for path in described for n in range(1, path.count("/") + 1)}
+    for path in (parents | {path + "/more" for path in described}) - described:
+        answer = api.raw("GET", path)
+        assert answer.status in (404, 405), (path, answer.status)
+        assert answer.status == 404 or any(path == other for other in described), path
+
+
+def test_every_operation_refuses_unknown_parameters(api):
+    for method, template, operation in api.operations():
+        path = template.format(id="none", name="none")
+        answer = api.raw(method, path + "?nonsense=1")
+        assert answer.status == 400 and "nonsense" in answer.message(), (method, path, answer.status)
+        for parameter in operation["parameters"]:
+            if parameter["in"] == "query":
+                assert parameter["name"] in answer.message(), (method, path)
+
+
+def test_described_parameters_are_read(api, system):
+    """A value that cannot be right is refused by the parameter's name."""
+    tried = set()
+    for method, template, operation in api.operations():
+        names = {"id": system if "operations" in template else SYSTEM}
+        for parameter in operation["parameters"]:
+            if parameter["in"] != "query":
+                continue
+            integer = parameter["schema"]["type"] == "integer"
+            answer = api.call(method, template, 400, query={parameter["name"]: "-1" if integer else "{"}, **names)
+            assert not integer or parameter["name"] in answer.message(), (template, answer.body)
+            tried.add(parameter["name"])
+    assert tried == {"from", "timeoutMs", "query", "port", "contents"}
+
+
+def test_bodies(api, system):
+    """Routes with a described document read it, the others take none."""
+    for method, template, operation in api.operations():
+        if method != "POST":
+            continue
+        body = operation.get("requestBody")
+        answer = api.call(method, template, 400, b"{", id=SYSTEM)
+        assert ("no options" in answer.message()) == (body is None), template
+
+
+def test_life_cycle(api, system):
+    """Every function once as it should go, and with what a client may get wrong."""
+    call = api.call
+    call("GET", "/v1/node", 200)
+    assert call("GET", "/v1/store", 200).json()["Problem"] == ""
+    assert call("POST", "/v1/store/check", 200).json() == {"Problems": 0, "Text": "", "BytesRead": 0}
+    scrubbed = call("POST", "/v1/store/check", 200, query={"contents": 1}).json()
+    assert scrubbed["Problems"] == 0 and scrubbed["BytesRead"] == (DEPS / "linux" / "vmlinuz").stat().st_size
+    call("GET", "/v1/events", 200, query={"from": 1, "timeoutMs": 0})
+    call("GET", "/v1/images", 200)
+    call("GET", "/v1/images/{name}", 200, name="vmlinuz")
+    call("GET", "/v1/images/{name}", 404, name="other")
+    call("PUT", "/v1/images/{name}", 400, b"", name="empty")
+    call("PUT", "/v1/images/{name}", 400, b"x", name="bad name")
+    call("PUT", "/v1/images/{name}", 400, b"x", headers={"X-Content-SHA256": "12"}, name="short")
+    call("PUT", "/v1/images/{name}", 422, b"x", headers={"X-Content-SHA256": "0" * 64}, name="other")
+    call("PUT", "/v1/images/{name}", 409, b"x", name="vmlinuz")
+    call("DELETE", "/v1/images/{name}", 409, name="vmlinuz")
+    call("DELETE", "/v1/images/{name}", 404, name="other")
+    call("GET", "/v1/hcs/systems", 200, query={"query": json.dumps({"Ids": [SYSTEM]})})
+    assert [s["Id"] for s in call("POST", "/v1/hcs/systems", 200, {"Ids": [SYSTEM]}).json()] == [SYSTEM]
+    assert call("POST", "/v1/hcs/systems", 200, {"Ids": ["none"]}).json() == []
+    assert call("GET", "/v1/hcs/systems/{id}", 200, id=SYSTEM).json()["State"] == "Running"
+    call("GET", "/v1/hcs/systems/{id}", 404, id="none")
+    call("POST", "/v1/hcs/systems/{id}", 409, DOCUMENT, id=SYSTEM)
+    call("POST", "/v1/hcs/systems/{id}", 400, DOCUMENT, id="a/b")
+    call("POST", "/v1/hcs/systems/{id}", 501, {"SchemaVersion": {"Major": 2, "Minor": 1}, "Container": {}}, id="c")
+    everything = {"PropertyTypes": ["Statistics", "Memory"]}
+    answer = call("POST", "/v1/hcs/systems/{id}/properties", 200, everything, id=SYSTEM).json()
+    assert answer["Statistics"]["Memory"] and answer["Memory"]["VirtualMachineMemory"]
+    assert set(call("GET", "/v1/hcs/systems/{id}/properties", 200, query={"query": json.dumps(everything)}, id=SYSTEM).json()) == set(answer)
+    call("GET", "/v1/hcs/systems/{id}/properties", 404, id="none")
+    call("POST", "/v1/hcs/systems/{id}/start", 409, id=SYSTEM)
+    call("POST", "/v1/hcs/systems/{id}/pause", 202, {"SuspensionLevel": "Suspend"}, id=SYSTEM)
+    call("POST", "/v1/hcs/systems/{id}/resume", 202, id=SYSTEM)
+    call("POST", "/v1/hcs/systems/{id}/resume", 409, id=SYSTEM)
+    call("GET", "/v1/hcs/systems/{id}/exit", 202, id=SYSTEM)
+    call("DELETE", "/v1/hcs/systems/{id}", 409, id=SYSTEM)
+    call("GET", "/v1/systems/{id}/console/history", 200, id=SYSTEM)
+    assert "ComPorts.1" in call("GET", "/v1/systems/{id}/console/history", 404, query={"port": 1}, id=SYSTEM).message()
+    call("GET", "/v1/systems/{id}/console", 426, id=SYSTEM)
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+               "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode()}
+    call("GET", "/v1/systems/{id}/console", 101, headers=upgrade, id=SYSTEM)
+    call("GET", "/v1/hcs/service/properties", 200)
+    call("GET", "/v1/hcs/service/properties", 501, query={"query": json.dumps({"PropertyTypes": ["QoSCapabilities"]})})
+    call("GET", "/v1/hypervisor", 200)
+    assert call("GET", "/v1/hypervisor/partitions", 200).json()["Partitions"][0]["SystemId"] == SYSTEM
+    call("GET", "/v1/hypervisor/log", 200)
+    call("GET", "/metrics", 200)
+    call("POST", "/v1/hcs/systems/{id}/terminate", 202, id=SYSTEM)
+    call("GET", "/v1/hcs/systems/{id}/exit", 200, query={"timeoutMs": 30000}, id=SYSTEM)
+    call("POST", "/v1/hcs/systems/{id}/shutdown", 409, id=SYSTEM)
+    call("DELETE", "/v1/hcs/systems/{id}", 204, id=SYSTEM)
+    call("DELETE", "/v1/hcs/systems/{id}", 404, id=SYSTEM)
+    assert system in [str(o["Id"]) for o in call("GET", "/v1/hcs/operations", 200).json()]
+    call("DELETE", "/v1/hcs/operations/{id}", 204, id=system)
+    call("GET", "/v1/hcs/operations/{id}", 404, id=system)
+    call("DELETE", "/v1/images/{name}", 204, name="vmlinuz")
+
+
+def test_without_a_store():
+    """Everything works, but for what is about the store itself."""
+    simulation = Simulation()
+    try:
+        api = Api(simulation)
+        api.call("GET", "/v1/store", 501)
+        api.call("POST", "/v1/store/check", 501)
+        api.call("PUT", "/v1/images/{name}", 201, b"x", name="x")
+        api.call("DELETE", "/v1/images/{name}", 204, name="x")
+    finally:
+        simulation.stop()
+
+
+def test_node_ends(api):
+    """Last: the simulation ends as a node does. By now every operation was called."""
+    api.call("POST", "/v1/node/reboot", 400, b"{}")
+    api.call("POST", "/v1/node/poweroff", 202)
+    api.sim.process.wait(TIMEOUT_S)
+    assert {(method, template) for method, template, _ in api.operations()} - api.seen == set()
