@@ -147,6 +147,13 @@ def test_counters(machine):
     assert values["disk_flushes_total"] - before["disk_flushes_total"] == count
 
 
+def test_the_store_is_not_wiped(machine):
+    """The partition that the node keeps its state on, and the disk around it."""
+    states = [name for name, cells in rows(machine.shell.run("disk list")).items() if cells[0] == "keelson-state"]
+    for name in (states[0], states[0][:-2]):
+        assert machine.shell.run(f"disk wipe {name} --force") == f"error: {name} holds the state partition, which is in use"
+
+
 def test_time_outs_end_in_a_reset(slow_machine):
     """A request that takes too long fails, its device is reset, and goes on."""
     for driver, path in slow_machine.images.items():

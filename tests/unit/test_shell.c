@@ -17,6 +17,7 @@
 #include "mgmt/core/auth.h"
 #include "mgmt/core/core.h"
 #include "mgmt/core/event.h"
+#include "mgmt/core/keeper.h"
 #include "mgmt/core/system.h"
 #include "mgmt/hcs/server.h"
 #include "mgmt/shell/shell.h"
@@ -603,6 +604,26 @@ static void test_disks(void **state)
     disk.status = BLOCK_OK;
 }
 
+static void info_of_disk0p4(struct keeper_info *out)
+{
+    *out = (struct keeper_info){.place = "disk0p4", .problem = ""};
+}
+
+// Neither the partition that the store uses nor the disk around it.
+static void test_no_wipe_of_the_store(void **state)
+{
+    static const struct keeper k = {.get_info = info_of_disk0p4};
+    uint64_t writes = disk.dev.counters.requests[BLOCK_WRITE];
+
+    (void)state;
+    keeper_set(&k);
+    SHOWS("disk wipe disk0p4 --force", "error: disk0p4 holds the state partition, which is in use");
+    SHOWS("disk wipe disk0 --force", "error: disk0 holds the state partition, which is in use");
+    keeper_set(NULL);
+    assert_int_equal(disk.dev.counters.requests[BLOCK_WRITE], writes);
+    SHOWS("disk wipe disk0p4", "say --force");
+}
+
 // The prompt waits for a slow disk, and keys wait for the prompt.
 static void test_slow_disk(void **state)
 {
@@ -751,6 +772,7 @@ int main(void)
         TEST(test_deleted_while_attached),
         TEST(test_hv),
         TEST(test_disks),
+        TEST(test_no_wipe_of_the_store),
         TEST(test_slow_disk),
         TEST(test_secret),
         TEST(test_end),
