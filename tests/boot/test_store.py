@@ -4,7 +4,7 @@ import hashlib
 import re
 
 import pytest
-from booted import BOOT_TIMEOUT_S, BUILD, INITRAMFS, KERNEL, Booted
+from booted import BOOT_TIMEOUT_S, BUILD, INITRAMFS, KERNEL, NEVER, Booted
 from test_console import Shell, fields
 from tools.emul import NodeConfig, start_node
 
@@ -16,6 +16,7 @@ class Machine:
         self.booted = Booted(name, engine, **options)
         self.node = self.booted.node
         self.client = self.booted.client
+        self.kept = None  # the disk of a node that was started again
         self.patience = BOOT_TIMEOUT_S[engine]
 
     def restart(self):
@@ -34,10 +35,17 @@ class Machine:
         self.node.stop()
         kept = old.directory / "kept.img"
         old.disk_path.rename(kept)
+        self.kept = kept
         self.node = self.booted.node = start_node(NodeConfig(directory=old.directory, disk=kept, engine=old.engine,
                                                              cpus=old.cpus, memory_mib=old.memory_mib))
+        self.node.failures = NEVER
         url = self.node.api_url.rstrip("/")
         self.client.url = self.client.env["KEELSON_NODE"] = url
+
+    def stop(self):
+        self.booted.stop()
+        if self.kept:
+            self.kept.unlink(missing_ok=True)
 
     def metric(self, name):
         return int(re.search(rf"^keelson_{name} (\d+)", self.client.keelctl("node", "metrics"), re.MULTILINE)[1])
@@ -47,7 +55,7 @@ class Machine:
 def machine(request):
     machine = Machine(f"store-{request.param}", request.param)
     yield machine
-    machine.node.stop()
+    machine.stop()
 
 
 def test_images_secret_and_certificate_survive(machine):
@@ -110,7 +118,7 @@ def test_a_foreign_partition_is_left_alone(tmp_path):
         booted.client.keelctl("image", "put", "memory-only", INITRAMFS)
         assert "state partition" in booted.client.keelctl("store", "show", status=1)
     finally:
-        booted.node.stop()
+        booted.stop()
     with open(disk, "rb") as file:
         file.seek(first)
         assert file.read(last - first) == before
