@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads keelson.cfg from the ESP; the loader itself understands only `console` and `log_level` in it.
+// Reads keelson.cfg from the ESP; the loader itself understands only `console`, `log_level` and `apic_virtualization` in it.
 #ifndef KEELSON_BOOT_CONFIG_H
 #define KEELSON_BOOT_CONFIG_H
 
@@ -28,5 +28,8 @@ uint32_t config_value(const char *config, const char *key, char value[CONFIG_VAL
 
 // Log level of a value: a number 0..4 or a name (error, notice, warn, info, debug); -1 for anything else.
 int config_log_level(const char *value);
+
+// enum boot_apicv of a value (auto, on, off); -1 for anything else.
+int config_apicv(const char *value);
 
 #endif

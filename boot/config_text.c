@@ -107,3 +107,15 @@ int config_log_level(const char *value)
     }
     return -1;
 }
+
+int config_apicv(const char *value)
+{
+    static const char *const names[] = {
+        [BOOT_APICV_AUTO] = "auto", [BOOT_APICV_ON] = "on", [BOOT_APICV_OFF] = "off"};
+    for (int i = 0; i < (int)ARRAY_LEN(names); i++) {
+        if (same_text(value, names[i])) {
+            return i;
+        }
+    }
+    return -1;
+}

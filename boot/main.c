@@ -86,6 +86,19 @@ static uint8_t read_log_level(const char *config)
     return (uint8_t)level;
 }
 
+static uint32_t read_apicv(const char *config)
+{
+    char value[CONFIG_VALUE_MAX];
+    uint32_t line = config_value(config, "apic_virtualization", value);
+    int apicv = line != 0 ? config_apicv(value) : BOOT_APICV_AUTO;
+    if (apicv < 0) {
+        console_say(L"keelson.cfg line %d: apic_virtualization %a is none of auto, on, off; using auto", line,
+                    value);
+        apicv = BOOT_APICV_AUTO;
+    }
+    return (uint32_t)apicv;
+}
+
 // The configuration decides where messages go, so it is read before the first of them.
 static void read_config(struct boot_info *info)
 {
@@ -102,6 +115,7 @@ static void read_config(struct boot_info *info)
         console_say(L"keelson.cfg line %d: console %a is none of com1, com2, none; using com1", line, value);
     }
     info->log_level = read_log_level(info->config);
+    info->apicv = read_apicv(info->config);
     info->com_port = console_port();
     info->com_irq = console_irq();
 }

@@ -23,6 +23,17 @@ static void check_boot_info(const struct boot_info *info)
     }
 }
 
+static void choose_apicv(const struct boot_info *info)
+{
+    bool use = info->apicv == BOOT_APICV_ON || (info->apicv != BOOT_APICV_OFF && !virt_caps.apicv_faulty);
+
+    if (virt_caps.apicv && virt_caps.apicv_faulty) {
+        LOGW("APIC virtualization is that of an emulator that interrupts guests with RFLAGS.IF clear: %s",
+             use ? "used, as keelson.cfg wants it" : "not used");
+    }
+    virt_caps.apicv = virt_caps.apicv && use;
+}
+
 static void choose_backend(void)
 {
     static const struct virt_ops *const backends[] = {&vmx_ops, &svm_ops};
@@ -68,6 +79,7 @@ void hv_main(struct boot_info *info)
     screen_init(info);
     frames_init(info);
     choose_backend();
+    choose_apicv(info);
     host_start_cpus(info);
     choose_processors();
     cpuid_policy_init();

@@ -134,9 +134,17 @@ static const struct {
     const char *key;
     set_fn *set;
 } keys[] = {
-    {"hostname", set_hostname}, {"network", set_network}, {"address", set_address}, {"netmask", set_netmask},
-    {"gateway", set_gateway},   {"dns", set_dns},         {"ntp", set_ntp},         {"ipv6", set_ipv6},
-    {"console", ignore},        {"log_level", ignore},
+    {"hostname", set_hostname},
+    {"network", set_network},
+    {"address", set_address},
+    {"netmask", set_netmask},
+    {"gateway", set_gateway},
+    {"dns", set_dns},
+    {"ntp", set_ntp},
+    {"ipv6", set_ipv6},
+    {"console", ignore},
+    {"log_level", ignore},
+    {"apic_virtualization", ignore},
 };
 
 // --- lines ---

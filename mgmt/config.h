@@ -2,7 +2,7 @@
 // First-boot values from keelson.cfg, as the management partition understands them.
 //
 // Lines of `key = value`; `#` starts a comment line; the last line of a key wins. The loader has tidied the
-// text and knows `console` and `log_level`. The keys here:
+// text and knows `console`, `log_level` and `apic_virtualization`. The keys here:
 //
 //   hostname = NAME          letters, digits, hyphens, at most 63; default keelson-XXXXXX by the MAC address
 //   network  = dhcp | static default dhcp

@@ -64,6 +64,7 @@ enum event_type { EVENT_EXT_INT = 0, EVENT_NMI = 2, EVENT_EXCEPTION = 3, EVENT_S
 
 struct virt_caps {
     bool apicv;         // APIC-access page, register virtualization and virtual-interrupt delivery
+    bool apicv_faulty;  // it delivers interrupts to guests that have them masked: not to be used
     bool next_rip;      // insn_len always known
     bool decode_assist; // AMD-V: instruction bytes with NPT faults
     bool tsc_scaling;

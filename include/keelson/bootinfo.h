@@ -12,7 +12,7 @@
 #include <keelson/types.h>
 
 #define BOOT_INFO_MAGIC 0x314e4f534c45454bull // "KEELSON1"
-#define BOOT_INFO_VERSION 2
+#define BOOT_INFO_VERSION 3
 #define BOOT_MAX_CPUS 64
 #define BOOT_MAX_RANGES 512
 #define BOOT_CONFIG_MAX 4096
@@ -57,6 +57,9 @@ struct boot_framebuffer {
     uint32_t format; // 0 RGBX8888, 1 BGRX8888
 };
 
+// Whether the processor's APIC virtualization is used: AUTO where it is there and known to be sound.
+enum boot_apicv { BOOT_APICV_AUTO, BOOT_APICV_ON, BOOT_APICV_OFF };
+
 struct boot_info {
     uint64_t magic;
     uint32_t version;
@@ -92,6 +95,7 @@ struct boot_info {
     uint32_t range_count;
     uint32_t config_len; // bytes of config[], without terminator
     uint32_t mgmt_segment_count;
+    uint32_t apicv;                                       // enum boot_apicv
     struct boot_segment mgmt_segments[BOOT_MAX_SEGMENTS]; // do not share pages
     struct boot_cpu cpus[BOOT_MAX_CPUS];
     struct boot_range ranges[BOOT_MAX_RANGES]; // sorted, not overlapping, page aligned

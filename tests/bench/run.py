@@ -42,7 +42,8 @@ SPIN_SYSTEM = "spin"
 
 def counts(build, engine):
     """The figures that bench.img prints: name -> value."""
-    options = {"icount_shift": 0} if engine == "svm" else {"extra": ["clock: sync=none"]}
+    options = {"icount_shift": 0} if engine == "svm" else {"extra": ["clock: sync=none"],
+                                                           "config_text": "apic_virtualization = on\n"}
     config = NodeConfig(directory=build / "bench" / f"count-{engine}", image=build / "bench" / "bench.img", engine=engine,
                         cpus=1, memory_mib=COUNT_MEMORY_MIB, nic="none", **options)
     with start_node(config) as node:

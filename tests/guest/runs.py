@@ -15,6 +15,10 @@ SEED = os.environ.get("KEELSON_GUEST_SEED")  # where the seeds of random guests 
 # processor forces root and guest to share it, several let a guest's VPs run side by side.
 # The first of several processors runs no guests under QEMU's AMD-V (arch/x86/svm/svm.c).
 MACHINES = {"svm-1cpu": ("svm", 1), "svm-2cpu": ("svm", 3), "vtx-1cpu": ("vtx", 1), "vtx-2cpu": ("vtx", 2)}
+# One machine uses APIC virtualization though Bochs' delivers interrupts that are masked (arch/x86/vmx/control.c): the test
+# for that fails there.
+CONFIG = {"vtx-1cpu": "apic_virtualization = on\n"}
+FAULTS = {"vtx-1cpu": ("masked_interrupt",)}
 ENGINES = ("svm", "vtx")
 TIMEOUT_S = 900  # for a broken run: a good one takes a minute on an idle host
 END_S = 120
@@ -39,14 +43,13 @@ class Run:
         self.directory = BUILD / "test" / "guest" / machine
         self.broken = None
         self.results = {}  # name -> (passed, lines of the console that led to it)
-        self.text = self._boot(engine, cpus)
+        self.text = self._boot(engine, cpus, CONFIG.get(machine, "") + (f"guest-seed={SEED}\n" if SEED else ""))
         self.cover = {(m[1], m[2]): (int(m[3]), int(m[4])) for m in COVER.finditer(self.text)}
         self._cut()
 
-    def _boot(self, engine, cpus):
+    def _boot(self, engine, cpus, config_text):
         config = NodeConfig(directory=self.directory, image=BUILD / "guest" / "guest.img", engine=engine, cpus=cpus,
-                            memory_mib=MEMORY_MIB, nic="none",
-                            config_text=f"guest-seed={SEED}\n" if SEED else None)
+                            memory_mib=MEMORY_MIB, nic="none", config_text=config_text or None)
         with start_node(config) as node:
             try:
                 node.wait_for(r"^guest tests: \d+ passed, \d+ failed", TIMEOUT_S)

@@ -166,6 +166,16 @@ static void test_config_log_level(void **state)
     assert_int_equal(config_log_level(""), -1);
 }
 
+static void test_config_apicv(void **state)
+{
+    (void)state;
+    assert_int_equal(config_apicv("auto"), BOOT_APICV_AUTO);
+    assert_int_equal(config_apicv("on"), BOOT_APICV_ON);
+    assert_int_equal(config_apicv("off"), BOOT_APICV_OFF);
+    assert_int_equal(config_apicv("ON"), -1);
+    assert_int_equal(config_apicv(""), -1);
+}
+
 // ---- ACPI ------------------------------------------------------------------------------------------------
 
 static uint8_t rsdp[36], root[64], fadt[40], madt[60];
@@ -258,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_config_tidy),
         cmocka_unit_test(test_config_value),
         cmocka_unit_test(test_config_log_level),
+        cmocka_unit_test(test_config_apicv),
         cmocka_unit_test_setup(test_acpi_finds, acpi_setup),
         cmocka_unit_test_setup(test_acpi_distrusts, acpi_setup),
     };

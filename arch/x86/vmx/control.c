@@ -44,6 +44,12 @@
 #define PLE_GAP 128
 #define PLE_WINDOW 16384
 
+// Interrupts of the machine have their turn when a guest has run for this long. They end its run by themselves, but
+// Bochs 2.7 computes at VM entry, from the host's point of view, whether they are masked, and again only when the guest
+// changes RFLAGS.IF: one that has cleared it and spins would never be left again, and one that exits all the time would
+// keep them waiting as long. Hence the timer is saved at exits and runs on (SDM 3C "VMX-Preemption Timer").
+#define LONGEST_RUN_HZ 2000
+
 // #DB and #AC are intercepted always: a guest can make their delivery recurse inside the processor for
 // ever, and only an exit breaks that (CVE-2015-5307, CVE-2015-8104). #MC belongs to the host.
 #define ALWAYS_INTERCEPTED (BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC))
@@ -109,9 +115,10 @@ static bool choose_controls(struct vmx_controls *c)
                      0);
     c->proc2 = choose(MSR_VMX_PROC2, PROC2_EPT | PROC2_VPID | PROC2_WBINVD | PROC2_UNRESTRICTED,
                       optional_proc2());
-    c->exit = choose(
-        MSR_VMX_TRUE_EXIT,
-        EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER, 0);
+    c->exit = choose(MSR_VMX_TRUE_EXIT,
+                     EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
+                         EXIT_LOAD_EFER,
+                     (c->pin & PIN_PREEMPTION_TIMER) != 0 ? EXIT_SAVE_PREEMPTION_TIMER : 0);
     c->entry = choose(MSR_VMX_TRUE_ENTRY, ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0);
     c->rdtscp = c->proc2 & PROC2_RDTSCP;
     return c->pin != 0 && c->proc != 0 && c->proc2 != 0 && c->exit != 0 && c->entry != 0;
@@ -123,6 +130,15 @@ static bool has_apicv(void)
     uint32_t needed = PROC2_APIC_ACCESS | PROC2_X2APIC | APICV_PROC2;
 
     return (may & needed) == needed;
+}
+
+// Bochs (2.7, and later ones) looks at its own interrupts alone when it asks whether one may be taken, and then takes
+// the guest's first: one that RFLAGS.IF holds back arrives all the same when an interrupt of the machine does, in the
+// middle of what the guest protects by CLI. What tells it apart are posted interrupts, which every processor has that
+// delivers virtual ones.
+static bool delivers_masked(void)
+{
+    return (rdmsr(MSR_VMX_TRUE_PIN) >> 32 & PIN_POSTED_INTERRUPTS) == 0;
 }
 
 static const char *missing_feature(void)
@@ -221,6 +237,8 @@ bool vmx_probe(struct virt_caps *caps, char *why, size_t why_len)
     }
     c->revision = (uint32_t)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
     c->string_io_info = rdmsr(MSR_VMX_BASIC) & BASIC_STRING_IO_INFO;
+    c->longest_run = (uint32_t)MIN(host_tsc_hz / LONGEST_RUN_HZ >> (rdmsr(MSR_VMX_MISC) & 31),
+                                   (uint64_t)UINT32_MAX);
     c->cr0_fixed0 = rdmsr(MSR_VMX_CR0_FIXED0);
     c->cr0_fixed1 = rdmsr(MSR_VMX_CR0_FIXED1);
     c->cr4_fixed0 = rdmsr(MSR_VMX_CR4_FIXED0);
@@ -228,6 +246,7 @@ bool vmx_probe(struct virt_caps *caps, char *why, size_t why_len)
     build_msr_bitmaps();
     *caps = (struct virt_caps){
         .apicv = has_apicv(),
+        .apicv_faulty = delivers_masked(),
         .next_rip = true,
         .page_1g = rdmsr(MSR_VMX_EPT_VPID) & EPT_PAGE_1G,
         .asid_count = 65536,
@@ -256,17 +275,10 @@ static void init_bitmaps(const struct vp *vp)
     vmwrite(VMCS_MSR_BITMAP, va_to_spa(msr_bitmaps[vp->partition->is_root][false]).v);
 }
 
-// A guest that runs for this long without an exit exits. Interrupts of the machine do that by themselves, but
-// Bochs 2.7 computes at VM entry, from the host's point of view, whether they are masked: one that clears
-// RFLAGS.IF once and then spins would never be left again. Not saved at exits, so that each entry starts anew.
-#define LONGEST_RUN_HZ 2000
-
-static void init_preemption_timer(void)
+void vmx_restart_preemption_timer(void)
 {
-    unsigned rate = rdmsr(MSR_VMX_MISC) & 31; // SDM 3C "VMX-Preemption Timer"
-
     if ((vmx_controls.pin & PIN_PREEMPTION_TIMER) != 0) {
-        vmwrite(VMCS_GUEST_PREEMPTION_TIMER, MIN(host_tsc_hz / LONGEST_RUN_HZ >> rate, (uint64_t)UINT32_MAX));
+        vmwrite(VMCS_GUEST_PREEMPTION_TIMER, vmx_controls.longest_run);
     }
 }
 
@@ -281,7 +293,7 @@ void vmx_init_controls(struct vp *vp)
     v->proc2 = c->proc2;
     v->apicv_mode = VAPIC_OFF;
     vmwrite(VMCS_PIN_CONTROLS, v->pin);
-    init_preemption_timer();
+    vmx_restart_preemption_timer();
     vmwrite(VMCS_PROC_CONTROLS, v->proc);
     vmwrite(VMCS_PROC2_CONTROLS, v->proc2);
     vmwrite(VMCS_EXIT_CONTROLS, c->exit);

@@ -26,6 +26,13 @@ static void fill_nothing(struct vp *vp)
     vp->exit.insn_len = 0;
 }
 
+// The VMX-preemption timer has run out, and stays at 0 until it is written.
+static void fill_timer(struct vp *vp)
+{
+    fill_nothing(vp);
+    vmx_restart_preemption_timer();
+}
+
 static void fill_length(struct vp *vp)
 {
     vp->exit.insn_len = (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH);
@@ -232,8 +239,8 @@ static const struct exit_row rows[] = {
     [49] = UNKNOWN_ROW,   // EPT misconfiguration
     [50] = VIRT_INSN_ROW, // INVEPT
     [51] = UNKNOWN_ROW,
-    [52] = {fill_nothing, EXIT_INTERRUPT}, // preemption timer: see init_preemption_timer()
-    [53] = VIRT_INSN_ROW,                  // INVVPID
+    [52] = {fill_timer, EXIT_INTERRUPT},
+    [53] = VIRT_INSN_ROW, // INVVPID
     [54] = {NULL, EXIT_WBINVD},
     [55] = {NULL, EXIT_XSETBV},
     [56] = {fill_apic_write, EXIT_APIC_WRITE},

@@ -108,6 +108,7 @@ enum vmcs_field {
 #define PIN_NMI BIT(3)
 #define PIN_VIRTUAL_NMI BIT(5)
 #define PIN_PREEMPTION_TIMER BIT(6)
+#define PIN_POSTED_INTERRUPTS BIT(7)
 // Primary processor-based controls.
 #define PROC_INTERRUPT_WINDOW BIT(2)
 #define PROC_TSC_OFFSET BIT(3)
@@ -144,6 +145,7 @@ enum vmcs_field {
 #define EXIT_LOAD_PAT BIT(19)
 #define EXIT_SAVE_EFER BIT(20)
 #define EXIT_LOAD_EFER BIT(21)
+#define EXIT_SAVE_PREEMPTION_TIMER BIT(22)
 #define ENTRY_LOAD_DEBUG BIT(2)
 #define ENTRY_IA32E BIT(9)
 #define ENTRY_LOAD_PAT BIT(14)

@@ -15,15 +15,17 @@ struct vmx_controls { // decided by vmx_probe(); constant afterwards
     uint32_t revision;
     uint32_t pin, proc, proc2, exit, entry; // of every VP; proc and proc2 vary by VP on top of these
     uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
-    bool string_io_info; // instruction information of INS and OUTS names the segment
+    uint32_t longest_run; // VMX-preemption timer
+    bool string_io_info;  // instruction information of INS and OUTS names the segment
     bool rdtscp;
 };
 extern struct vmx_controls vmx_controls;
 
 // control.c
 bool vmx_probe(struct virt_caps *caps, char *why, size_t why_len);
-void vmx_init_zero_fields(void);       // on the current VMCS, first
-void vmx_init_controls(struct vp *vp); // then this
+void vmx_init_zero_fields(void);         // on the current VMCS, first
+void vmx_init_controls(struct vp *vp);   // then this
+void vmx_restart_preemption_timer(void); // on the current VMCS
 void vmx_set_proc(struct vp *vp, uint64_t set, uint64_t clear);
 void vmx_apicv_sync(struct vp *vp, uint8_t rvi, uint8_t svi);
 uint8_t vmx_apicv_rvi(struct vp *vp);

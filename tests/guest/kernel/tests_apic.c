@@ -139,6 +139,52 @@ void guest_priorities(void)
     CHECK(order_count == 7 && order[5] == 0x51 && order[6] == 0x31);
 }
 
+// --- RFLAGS.IF ---
+
+// Stays with interrupts off for a while, in which the machine's own interrupts come and go: the timer's at least. CLI
+// changes nothing for the guest, but has some processors look again at what is masked.
+static void stay_off(uint32_t us)
+{
+    uint64_t end = rdtsc() + us * ARGS->tsc_hz / 1000000;
+
+    while (rdtsc() < end) {
+        __asm__ volatile("cli; nop; nop" : : : "memory");
+    }
+}
+
+static volatile uint32_t taken_while_off;
+
+// Ends its interrupt early, as operating systems do: what waited behind it must wait on until IRET.
+static void end_early(struct frame *f)
+{
+    (void)f;
+    wrmsr(X2(0x3f0), 0x31);
+    eoi();
+    stay_off(2000);
+    taken_while_off = ticks;
+}
+
+// Interrupts wait for as long as RFLAGS.IF is clear: those that arrive meanwhile, and those that an EOI lets through.
+void guest_masked_interrupt(void)
+{
+    apic_enable();
+    on_interrupt(0x31, count_tick);
+    on_interrupt(0x40, count_tick);
+    on_interrupt(0x61, end_early);
+    wrmsr(X2(APIC_TDCR), 0xb);
+    wrmsr(X2(APIC_LVT_TIMER_REG), 0x20040); // periodic
+    wrmsr(X2(APIC_TMICT), (uint32_t)(ARGS->tsc_hz / 5000));
+    stay_off(10000);
+    CHECK(ticks == 0);
+    allow();
+    CHECK(ticks != 0);
+    ticks = 0;
+    wrmsr(X2(0x3f0), 0x61);
+    allow();
+    CHECK(taken_while_off == 0);
+    wrmsr(X2(APIC_TMICT), 0);
+}
+
 // With interrupts off nothing arrives; the moment they are allowed it does. The APIC is moved so that the hypervisor
 // delivers by itself even where the processor could.
 static void count_moved(struct frame *f)
@@ -539,4 +585,21 @@ void guest_spin(void)
         smp_start(i, count_for_ever);
     }
     count_for_ever();
+}
+
+// Everything that one processor can send to others, without end; they may vanish meanwhile (root/life.c).
+void guest_ipi_storm(void)
+{
+    apic_enable();
+    on_interrupt(0x46, count_ipi);
+    on_interrupt(2, count_nmi);
+    for (uint32_t i = 1; i < ARGS->vp_count; i++) {
+        smp_start(i, ap_spin);
+    }
+    for (uint32_t n = 0;; n++) {
+        x2_icr(0, ICR_OTHERS | 0x46);
+        x2_icr(1 + n % 3, n % 2 ? ICR_NMI : 0x46);
+        x2_icr(0xe, ICR_LOGICAL | ICR_LOWEST | 0x46);
+        __atomic_fetch_add(&ARGS->counter, 1, __ATOMIC_RELAXED);
+    }
 }

@@ -166,6 +166,19 @@ bool root_delete_running(void)
     return ok;
 }
 
+// VPs come and go while a sibling sends them interrupts without end.
+bool root_delete_under_fire(void)
+{
+    struct guest *g = &guests[0];
+    bool ok = guest_build(g, 0, test_number("ipi_storm"), 4, 1) && guest_start(g) && WANT(moves(g));
+
+    for (uint32_t i = 0; i < 12 && ok; i++) {
+        ok = must(hvif_delete_vp(g->partition, 1 + i % 3), "delete VP") && WANT(moves(g)) &&
+             must(hvif_create_vp(g->partition, 1 + i % 3), "create VP") && WANT(moves(g));
+    }
+    return guest_tear_down(g) && ok;
+}
+
 bool root_registers_running(void)
 {
     struct guest *g = &guests[0];
