@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The control plane's start: which parts there are, and in which order they come up.
 #include "mgmt/block/disk_io.h"
+#include "mgmt/block/disks.h"
 #include "mgmt/config.h"
 #include "mgmt/core/auth.h"
 #include "mgmt/core/core.h"
+#include "mgmt/core/keeper.h"
 #include "mgmt/dataplane/dataplane.h"
 #include "mgmt/dataplane/frame_link.h"
 #include "mgmt/disk_metrics.h"
@@ -16,6 +18,8 @@
 #include "mgmt/rt/start.h"
 #include "mgmt/shell/screen.h"
 #include "mgmt/shell/shell.h"
+#include "mgmt/state/partition_disk.h"
+#include "mgmt/state/state.h"
 #include "net/net.h"
 
 #include <stdio.h>
@@ -82,24 +86,6 @@ static void announce(void)
              (unsigned long long)(__builtin_ia32_rdtsc() - loader_entry_tsc));
 }
 
-// On the console alone, and nowhere else: it must not enter a log.
-static void show_secret(void)
-{
-    char secret[AUTH_SECRET_TEXT], line[96];
-    int len;
-    hv_status_t status;
-
-    auth_new_secret(secret);
-    len = snprintf(line, sizeof(line), "administrator secret: %s\r\n", secret);
-    status = hvif_console_write(line, (size_t)len);
-    memset(secret, 0, sizeof(secret));
-    memset(line, 0, sizeof(line));
-    __asm__ volatile("" : : "r"(secret), "r"(line) : "memory"); // the wiping is not for nothing
-    if (status != HV_STATUS_SUCCESS) {
-        plat_log(LOG_ERROR, "the administrator secret could not be shown");
-    }
-}
-
 // A change of certificate asks clients to trust again, so it follows the IPv4 address only.
 static void addresses_changed(struct net_listener *l)
 {
@@ -160,6 +146,88 @@ static void start_network(void)
     addresses_changed(&address_listener); // a static address is there already
 }
 
+static bool have_nic;
+
+static void start_api(void)
+{
+    if (have_nic) {
+        start_network();
+    } else {
+        shell_start();
+    }
+}
+
+// --- administrator secret ---
+
+// On the console alone, and nowhere else: it must not enter a log.
+static void show_secret(char secret[AUTH_SECRET_TEXT])
+{
+    char line[96];
+    int len = snprintf(line, sizeof(line), "administrator secret: %s\r\n", secret);
+    hv_status_t status = hvif_console_write(line, (size_t)len);
+
+    memset(secret, 0, AUTH_SECRET_TEXT);
+    memset(line, 0, sizeof(line));
+    __asm__ volatile("" : : "r"(secret), "r"(line) : "memory"); // the wiping is not for nothing
+    if (status != HV_STATUS_SUCCESS) {
+        plat_log(LOG_ERROR, "the administrator secret could not be shown");
+    }
+}
+
+static char first_secret[AUTH_SECRET_TEXT];
+
+static void secret_saved(void *arg, const struct core_error *error)
+{
+    (void)arg;
+    if (error != NULL) {
+        plat_log(LOG_ERROR, "the administrator secret is not kept over a restart: %s", error->text);
+    }
+    show_secret(first_secret);
+    start_api();
+}
+
+// Shown when it is made, which with a store is once.
+static void prepare_secret(void)
+{
+    uint8_t digest[AUTH_DIGEST];
+
+    if (keeper() != NULL && keeper()->get_setting(AUTH_SETTING, digest, sizeof digest) == sizeof digest) {
+        auth_set_digest(digest);
+        plat_log(LOG_NOTICE, "the administrator secret is the one shown before; 'secret new' replaces it");
+        start_api();
+        return;
+    }
+    auth_new_secret(first_secret);
+    if (keeper() == NULL) {
+        show_secret(first_secret);
+        start_api();
+        return;
+    }
+    auth_get_digest(digest);
+    keeper()->save_setting(AUTH_SETTING, digest, sizeof digest, secret_saved, NULL);
+}
+
+// --- the store, before everything that may need it ---
+
+static void start_state(void)
+{
+    static struct partition_disk state_disk;
+    const struct gpt_guid type = GPT_TYPE_STATE;
+    uint32_t found;
+    struct block_device *device = disks_find_type(&type, &found);
+
+    if (device == NULL || found > 1 || device->read_only) {
+        plat_log(LOG_WARN, "store: %s; nothing is kept over a restart",
+                 device == NULL ? "there is no state partition"
+                 : found > 1    ? "there are several state partitions"
+                                : "the state partition is read-only");
+        prepare_secret();
+        return;
+    }
+    partition_disk_init(&state_disk, device);
+    state_start(&state_disk.disk, device->name, prepare_secret);
+}
+
 static void report_memory(void)
 {
     uint64_t pool_total, pool_free, heap_total, heap_used;
@@ -198,10 +266,6 @@ void mgmt_main(const struct mgmt_boot_info *info)
     };
     core_init(&node);
     screen_start(&info->boot.fb, rt_gpa_to_virt(GPA(info->boot.fb.base)));
-    show_secret();
-    if (nic != NULL) {
-        start_network();
-    } else {
-        shell_start();
-    }
+    have_nic = nic != NULL;
+    start_state();
 }

@@ -13,6 +13,7 @@ MBEDTLS_DIR := $(DEPS_SRC)/mbedtls
 LLHTTP_DIR := $(DEPS_SRC)/node-llhttp/usr/share/llhttp
 CJSON_DIR := $(DEPS_SRC)/cjson
 ZYDIS_DIR := $(DEPS_SRC)/zydis
+SQLITE_DIR := $(DEPS)/sqlite
 
 # The kernel and shell for test guests.
 GUEST_VMLINUZ := $(DEPS)/linux/vmlinuz
@@ -23,9 +24,10 @@ include $(DEPS)/ready.mk
 endif
 
 $(DEPS)/ready.mk: tools/deps/packages.txt tools/deps/deps.lock tools/deps/setup.sh tools/deps/fetch.sh \
-		tools/deps/headers.sh
+		tools/deps/sqlite.sh tools/deps/headers.sh
 	@tools/deps/setup.sh
 	@tools/deps/fetch.sh $(DEPS)
+	@tools/deps/sqlite.sh $(DEPS)
 	@tools/deps/headers.sh $(DEPS)
 	@echo '# Written when everything in tools/deps/deps.lock is unpacked.' >$@
 
@@ -75,7 +77,14 @@ ZYDIS_DEFINES := -DZYAN_NO_LIBC -DZYDIS_STATIC_BUILD -DZYCORE_STATIC_BUILD -DZYD
 	-DZYDIS_DISABLE_ENCODER
 zydis_CFLAGS := $(ZYDIS_DEFINES) -I$(DEPS)/include/zydis -I$(ZYDIS_DIR)/src
 
-DEP_LIBS := mbedtls lwip llhttp cjson zydis
+# No files, threads, locks or shared libraries of its own: mgmt/store/vfs.c is its operating system. The journal is
+# a rollback journal; what else it would put into temporary files stays in memory.
+sqlite3_SRCS := $(SQLITE_DIR)/sqlite3.c
+sqlite3_CFLAGS := -DSQLITE_OS_OTHER=1 -DSQLITE_THREADSAFE=0 -DSQLITE_TEMP_STORE=3 -DSQLITE_STMTJRNL_SPILL=-1 \
+	-DSQLITE_DEFAULT_MEMSTATUS=0 -DSQLITE_DQS=0 -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_OMIT_WAL \
+	-DSQLITE_OMIT_LOCALTIME -DSQLITE_OMIT_DEPRECATED -DSQLITE_OMIT_SHARED_CACHE -DSQLITE_OMIT_AUTOINIT
+
+DEP_LIBS := mbedtls lwip llhttp cjson zydis sqlite3
 DEP_INCLUDES := $(foreach l,$(DEP_LIBS),-isystem $(DEPS)/include/$(l)) $(LWIP_INCLUDE) $(MBEDTLS_CONFIG) \
 	$(ZYDIS_DEFINES)
 

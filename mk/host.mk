@@ -47,6 +47,11 @@ $(BUILD)/host/unit/obj/%.o: %.c $(MAKEFILES_ALL) | $(GEN_STAMPS)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_CFLAGS) $(DEPFLAGS) -c -o $@ $<
 
+$(BUILD)/host/unit/obj/%.o: %.S $(MAKEFILES_ALL) | $(GEN_STAMPS)
+	$(call say,HOSTAS,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(UNIT_CFLAGS) -D__ASSEMBLER__ $(DEPFLAGS) -c -o $@ $<
+
 define unit_test
 $(2)_OBJS := $(call objects,$(BUILD)/host/unit/obj,$(1) $(call header_line,$(1),srcs))
 $(2): $$($(2)_OBJS) $(patsubst %,$(DEPS)/host/lib%.a,$(call header_line,$(1),libs))
@@ -73,7 +78,7 @@ $(BUILD)/host/fuzz/$(2): $(1) $(call header_line,$(1),srcs) \
 		$(patsubst %,$(DEPS)/host/lib%.a,$(call header_line,$(1),libs)) $(MAKEFILES_ALL) | $(GEN_STAMPS)
 	$$(call say,FUZZCC,$$<)
 	@mkdir -p $$(@D)
-	$$(Q)$$(CLANG) $$(FUZZ_CFLAGS) -o $$@ $$(filter %.c %.a,$$^)
+	$$(Q)$$(CLANG) $$(FUZZ_CFLAGS) -o $$@ $$(filter %.c %.S %.a,$$^)
 endef
 $(foreach t,$(FUZZ_TESTS),$(eval $(call fuzz_test,$(t),$(t:tests/fuzz/fuzz_%.c=%))))
 

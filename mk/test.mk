@@ -30,5 +30,11 @@ test-boot: $(BOOT_TEST_NEEDS) $(GUEST_TEST_NEEDS) ## the real image in emulators
 .PHONY: test-build
 test-build: $(UNIT_BINS) $(FUZZ_BINS) $(BOOT_TEST_NEEDS) $(GUEST_TEST_NEEDS)
 
+# More lives of the store than the standard tier has time for.
+SOAK_SEEDS ?= 5000
+.PHONY: soak
+soak: $(BUILD)/host/unit/test_store_power ## power cuts of the store over SOAK_SEEDS seeds
+	$(Q)KEELSON_SEEDS=$(SOAK_SEEDS) $<
+
 bench: $(BOOT_TEST_NEEDS) $(GUEST_TEST_NEEDS) ## measure; prints figures and writes build/bench.json
 	$(Q)$(PYTHON) tests/bench/run.py --build $(BUILD) --deps $(DEPS) --output $(BUILD)/bench.json

@@ -12,7 +12,7 @@
 #include "mgmt/core/event.h"
 #include "mgmt/plat.h"
 
-#define HASH_SIZE 32
+#define HASH_SIZE AUTH_DIGEST
 #define SECRET_BYTES 16
 #define CREDENTIALS_MAX 160 // of a decoded Basic value
 #define PEERS 64u           // tracked at once; the one that failed longest ago makes room
@@ -40,6 +40,17 @@ void auth_new_secret(char secret[AUTH_SECRET_TEXT])
     }
     mbedtls_platform_zeroize(raw, sizeof raw);
     mbedtls_sha256_ret((const uint8_t *)secret, strlen(secret), secret_hash, 0);
+    secret_set = true;
+}
+
+void auth_get_digest(uint8_t digest[AUTH_DIGEST])
+{
+    memcpy(digest, secret_hash, sizeof secret_hash);
+}
+
+void auth_set_digest(const uint8_t digest[AUTH_DIGEST])
+{
+    memcpy(secret_hash, digest, sizeof secret_hash);
     secret_set = true;
 }
 

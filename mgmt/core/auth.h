@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may do what: the administrator secret, roles, limits on guessing, the audit trail.
 //
-// The secret is 128 random bits, made at each boot and shown once on the console; only its SHA-256 stays
-// in memory. A random secret of that length needs no slow hash: guessing it is hopeless, and the limiter
+// The secret is 128 random bits, made at the first boot (at each one without a store) and shown once on the
+// console; only its SHA-256 stays in memory and in the store. A random secret of that length needs no slow hash: guessing it is hopeless, and the limiter
 // below keeps guesses from costing anything. Control plane only.
 #ifndef MGMT_CORE_AUTH_H
 #define MGMT_CORE_AUTH_H
@@ -31,6 +31,12 @@ struct auth_identity {
 // Makes a new administrator secret, which replaces the old one, and writes it to `secret` for the one
 // who shows it; the caller must wipe it.
 void auth_new_secret(char secret[AUTH_SECRET_TEXT]);
+
+// The digest by which the present secret is known, for a store; and the way back.
+#define AUTH_DIGEST 32
+#define AUTH_SETTING "auth.secret" // its name there
+void auth_get_digest(uint8_t digest[AUTH_DIGEST]);
+void auth_set_digest(const uint8_t digest[AUTH_DIGEST]);
 
 // Checks the value of an HTTP Authorization header (RFC 7617 Basic with user "admin", or RFC 6750 Bearer).
 // `peer` (address bytes) is whom failures are counted against: after 10 of them that peer is AUTH_LIMITED,

@@ -24,6 +24,7 @@ struct image {
     uint8_t sha256[IMAGE_SHA256_SIZE];
     int64_t created_ms;
     unsigned refs;
+    bool orphan; // in no list; goes with its last reference
 };
 
 struct image_upload {
@@ -226,7 +227,9 @@ static void image_publish(struct image *image)
     }
     image->next = *p;
     *p = image;
-    image->created_ms = plat_unix_ms();
+    if (image->created_ms == 0) { // else it came with a time
+        image->created_ms = plat_unix_ms();
+    }
     event_post(EVENT_IMAGE_ADDED, image->name, "%llu bytes", (unsigned long long)image->content.size);
 }
 
@@ -253,25 +256,49 @@ static enum core_status check_finish(const struct image_upload *up, const uint8_
     return CORE_OK;
 }
 
+enum core_status image_upload_seal(struct image_upload *up, const uint8_t *sha256, struct core_error *error)
+{
+    mbedtls_sha256_finish_ret(&up->sha, up->image->sha256);
+    return check_finish(up, sha256, error);
+}
+
+struct image *image_upload_sealed(struct image_upload *up)
+{
+    return up->image;
+}
+
+// Out of the list; freed now or by the last who uses it.
+static void image_retire(struct image *image)
+{
+    image_unlink(image);
+    image->orphan = true;
+    if (image->refs == 0) {
+        image_free(image);
+    }
+}
+
+struct image *image_upload_publish(struct image_upload *up)
+{
+    struct image *image = upload_dissolve(up), *old = image_find(image->name);
+
+    if (old != NULL) {
+        image_retire(old);
+    }
+    image_publish(image);
+    return image;
+}
+
 enum core_status image_upload_finish(struct image_upload *up, const uint8_t *sha256, struct image **out,
                                      struct core_error *error)
 {
-    enum core_status status;
-    struct image *image, *old;
+    enum core_status status = image_upload_seal(up, sha256, error);
+    struct image *image;
 
-    mbedtls_sha256_finish_ret(&up->sha, up->image->sha256);
-    status = check_finish(up, sha256, error);
-    image = upload_dissolve(up);
     if (status != CORE_OK) {
-        image_free(image);
+        image_upload_abort(up);
         return status;
     }
-    old = image_find(image->name);
-    if (old != NULL) {
-        image_unlink(old);
-        image_free(old);
-    }
-    image_publish(image);
+    image = image_upload_publish(up);
     if (out != NULL) {
         *out = image;
     }
@@ -288,7 +315,7 @@ struct image *image_find(const char *name)
     return NULL;
 }
 
-enum core_status image_delete(const char *name, struct core_error *error)
+enum core_status image_deletable(const char *name, struct core_error *error)
 {
     struct image *image = image_find(name);
 
@@ -299,10 +326,32 @@ enum core_status image_delete(const char *name, struct core_error *error)
         return core_fail(error, CORE_IN_USE, "image '%s' is used by %u system(s); end them first", name,
                          image->refs);
     }
-    image_unlink(image);
-    event_post(EVENT_IMAGE_DELETED, image->name, "deleted");
-    image_free(image);
     return CORE_OK;
+}
+
+void image_forget(const char *name)
+{
+    struct image *image = image_find(name);
+
+    if (image != NULL) {
+        event_post(EVENT_IMAGE_DELETED, image->name, "deleted");
+        image_retire(image);
+    }
+}
+
+enum core_status image_delete(const char *name, struct core_error *error)
+{
+    enum core_status status = image_deletable(name, error);
+
+    if (status == CORE_OK) {
+        image_forget(name);
+    }
+    return status;
+}
+
+void image_set_created(struct image *image, int64_t created_ms)
+{
+    image->created_ms = created_ms;
 }
 
 void image_ref(struct image *image)
@@ -313,6 +362,9 @@ void image_ref(struct image *image)
 void image_unref(struct image *image)
 {
     image->refs--;
+    if (image->orphan && image->refs == 0) {
+        image_free(image);
+    }
 }
 
 void image_get_info(const struct image *image, struct image_info *out)

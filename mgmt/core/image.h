@@ -2,11 +2,11 @@
 // Images: named files that guests boot from, uploaded by clients.
 //
 // An upload is an object of its own and becomes visible as an image only when it is complete and its
-// digest is right; a reader never sees half an image. Content lives in 2 MiB chunks of the guest pool;
-// the store will take its place behind the same functions. An image that a system uses has references
-// and can neither be deleted nor replaced.
+// digest is right; a reader never sees half an image. Content lives in 2 MiB chunks of the guest pool; a
+// node with a store keeps a copy there (mgmt/core/keeper.h), made before the image becomes visible. An
+// image that a system uses has references and can neither be deleted nor replaced.
 //
-//   image_upload_begin ─► image_upload_write ... ─► image_upload_finish ─► image (refs 0)
+//   image_upload_begin ─► image_upload_write ... ─► image_upload_seal ─► image_upload_publish ─► image (refs 0)
 //                              └──► image_upload_abort (chunks return to the pool)
 #ifndef MGMT_CORE_IMAGE_H
 #define MGMT_CORE_IMAGE_H
@@ -47,10 +47,22 @@ enum core_status image_upload_write(struct image_upload *up, const void *data, s
 // changed. `up` is gone in both cases.
 enum core_status image_upload_finish(struct image_upload *up, const uint8_t *sha256, struct image **out,
                                      struct core_error *error);
+// The same in two steps, for who has something to do in between. Seal checks, and on failure the upload must be
+// aborted; the sealed content may be read. Publishing cannot fail: an image of that name that was taken into use
+// meanwhile stays with its users alone.
+enum core_status image_upload_seal(struct image_upload *up, const uint8_t *sha256, struct core_error *error);
+struct image *image_upload_sealed(struct image_upload *up);
+struct image *image_upload_publish(struct image_upload *up);
 void image_upload_abort(struct image_upload *up);
 
 struct image *image_find(const char *name); // NULL if there is none
 enum core_status image_delete(const char *name, struct core_error *error);
+// Whether image_delete() would do it.
+enum core_status image_deletable(const char *name, struct core_error *error);
+// Deletes; systems that took it into use meanwhile keep it to themselves.
+void image_forget(const char *name);
+// Before it is published: when it was made, instead of now.
+void image_set_created(struct image *image, int64_t created_ms);
 void image_ref(struct image *image);
 void image_unref(struct image *image);
 void image_get_info(const struct image *image, struct image_info *out);

@@ -25,6 +25,8 @@ static const char *const names[CORE_STATUS_COUNT] = {
     [CORE_TERMINATED] = "terminated",
     [CORE_UNEXPECTED_EXIT] = "unexpected-exit",
     [CORE_TIMEOUT] = "timeout",
+    [CORE_NO_STORAGE] = "no-storage",
+    [CORE_STORAGE] = "storage",
 };
 
 const char *core_status_name(enum core_status status)

@@ -27,6 +27,8 @@ enum core_status {
     CORE_TERMINATED,      // ended by a client while it was going on
     CORE_UNEXPECTED_EXIT, // the guest crashed
     CORE_TIMEOUT,
+    CORE_NO_STORAGE, // the state partition is full
+    CORE_STORAGE,    // it cannot be read or written, or holds what it should not
     CORE_STATUS_COUNT
 };
 

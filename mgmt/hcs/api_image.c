@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Images over HTTP: streamed upload, list, delete.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mgmt/core/image.h"
+#include "mgmt/core/keeper.h"
 #include "mgmt/hcs/api_priv.h"
 
 struct upload {
@@ -85,15 +87,69 @@ void api_image_get(struct http_request *r)
     api_answer(r, 200, &w);
 }
 
+// A request that waits for the store; the client may go away meanwhile.
+struct kept {
+    struct http_request *request; // NULL: nobody waits any more
+    struct image_upload *up;
+    char name[IMAGE_NAME_MAX + 1];
+};
+
+static void kept_gone(struct http_request *r)
+{
+    struct kept *k = http_user(r);
+
+    k->request = NULL;
+}
+
+// NULL: the request is answered.
+static struct kept *kept_new(struct http_request *r)
+{
+    struct kept *k = calloc(1, sizeof *k);
+
+    if (k == NULL) {
+        api_fail(r, HR_E_OUTOFMEMORY, NULL);
+        return NULL;
+    }
+    k->request = r;
+    http_set_user(r, k);
+    http_on_abort(r, kept_gone);
+    return k;
+}
+
+static void deleted(void *arg, const struct core_error *error)
+{
+    struct kept *k = arg;
+
+    if (error == NULL) {
+        image_forget(k->name);
+    }
+    if (k->request != NULL && error != NULL) {
+        fail(k->request, error);
+    } else if (k->request != NULL) {
+        http_respond(k->request, 204, NULL, NULL, 0);
+    }
+    free(k);
+}
+
 void api_image_delete(struct http_request *r)
 {
     struct core_error error;
+    struct kept *k;
 
-    if (image_delete(http_param(r, "name"), &error) != CORE_OK) {
+    if (image_deletable(http_param(r, "name"), &error) != CORE_OK) {
         fail(r, &error);
         return;
     }
-    http_respond(r, 204, NULL, NULL, 0);
+    k = kept_new(r);
+    if (k == NULL) {
+        return;
+    }
+    snprintf(k->name, sizeof k->name, "%s", http_param(r, "name"));
+    if (keeper() != NULL) {
+        keeper()->delete_image(k->name, deleted, k);
+    } else {
+        deleted(k, NULL);
+    }
 }
 
 static int hex_digit(char c)
@@ -141,23 +197,50 @@ static size_t upload_data(struct http_request *r, const void *data, size_t lengt
     return length;
 }
 
+static void saved(void *arg, const struct core_error *error)
+{
+    struct kept *k = arg;
+    struct json_writer w = {0};
+
+    if (error != NULL) {
+        image_upload_abort(k->up);
+    } else {
+        write_image(&w, NULL, image_upload_publish(k->up));
+    }
+    if (k->request != NULL && error != NULL) {
+        fail(k->request, error);
+    } else if (k->request != NULL) {
+        api_answer(k->request, 201, &w);
+    }
+    json_free_text(&w);
+    free(k);
+}
+
 static void upload_end(struct http_request *r)
 {
     struct upload *u = http_user(r);
-    struct json_writer w = {0};
-    struct image *image;
     struct image_upload *up = u->up;
+    struct core_error error;
+    struct kept *k;
 
-    u->up = NULL;
-    if (up == NULL ||
-        image_upload_finish(up, u->announced ? u->sha256 : NULL, &image, &u->error) != CORE_OK) {
-        struct core_error error = u->error;
-
+    if (up == NULL || image_upload_seal(up, u->announced ? u->sha256 : NULL, &u->error) != CORE_OK) {
+        error = u->error;
+        upload_gone(r);
         fail(r, &error);
         return;
     }
-    write_image(&w, NULL, image);
-    api_answer(r, 201, &w);
+    u->up = NULL;
+    k = kept_new(r);
+    if (k == NULL) {
+        image_upload_abort(up);
+        return;
+    }
+    k->up = up;
+    if (keeper() != NULL) {
+        keeper()->save_image(image_upload_sealed(up), saved, k);
+    } else {
+        saved(k, NULL);
+    }
 }
 
 void api_image_put(struct http_request *r)

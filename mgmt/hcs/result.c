@@ -61,6 +61,10 @@ hresult_t hresult_of(enum core_status status)
         return HR_E_OUTOFMEMORY;
     case CORE_IN_USE:
         return HR_E_BUSY;
+    case CORE_NO_STORAGE:
+        return HR_E_DISK_FULL;
+    case CORE_STORAGE:
+        return HR_E_IO_DEVICE;
     case CORE_MISMATCH:
         return HR_E_CRC;
     case CORE_NO_IMAGE:

@@ -5,6 +5,7 @@
 
 #include "mgmt/block/disk_io.h"
 #include "mgmt/block/disks.h"
+#include "mgmt/core/keeper.h"
 #include "mgmt/shell/command.h"
 
 #define ROW 16u
@@ -154,12 +155,30 @@ static void wipe_step(struct disk_io *io)
     }
 }
 
+// Does the store lie on this device, or on a partition of it?
+static bool holds_store(const struct block_device *dev)
+{
+    const struct block_device *place;
+    struct keeper_info info;
+
+    if (keeper() == NULL) {
+        return false;
+    }
+    keeper()->get_info(&info);
+    place = disks_find(info.place);
+    return place != NULL && (place == dev || place->parent == dev);
+}
+
 void cmd_disk_wipe(const struct call *c)
 {
     struct block_device *dev = find_device(c->argument[0]);
     uint64_t sectors;
 
     if (dev == NULL) {
+        return;
+    }
+    if (holds_store(dev)) {
+        say_problem("%s holds the state partition, which is in use", dev->name);
         return;
     }
     if (c->option[OPTION_FORCE] == NULL) {

@@ -6,6 +6,7 @@
 #include "mgmt/core/core.h"
 #include "mgmt/core/deposit.h"
 #include "mgmt/core/event.h"
+#include "mgmt/core/keeper.h"
 #include "mgmt/hcs/server.h"
 #include "mgmt/hvif/hvif.h"
 #include "mgmt/plat.h"
@@ -146,15 +147,39 @@ void cmd_operation_list(const struct call *c)
 
 // --- secret and end ---
 
+static char new_secret[AUTH_SECRET_TEXT];
+
+static void show_secret(void)
+{
+    term_print("administrator secret: %s\n", new_secret);
+    memset(new_secret, 0, sizeof new_secret);
+    __asm__ volatile("" : : "r"(new_secret) : "memory"); // the wiping is not for nothing
+}
+
+static void secret_saved(void *arg, const struct core_error *error)
+{
+    (void)arg;
+    show_secret();
+    if (error != NULL) {
+        say_error(error);
+        say_problem("after a restart the old secret is valid again");
+    }
+    shell_release();
+}
+
 void cmd_secret_new(const struct call *c)
 {
-    char secret[AUTH_SECRET_TEXT];
+    uint8_t digest[AUTH_DIGEST];
 
     (void)c;
-    auth_new_secret(secret);
-    term_print("administrator secret: %s\n", secret);
-    memset(secret, 0, sizeof secret);
-    __asm__ volatile("" : : "r"(secret) : "memory"); // the wiping is not for nothing
+    auth_new_secret(new_secret);
+    if (keeper() == NULL) {
+        show_secret();
+        return;
+    }
+    auth_get_digest(digest);
+    shell_hold();
+    keeper()->save_setting(AUTH_SETTING, digest, sizeof digest, secret_saved, NULL);
 }
 
 static unsigned living_systems(void)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // system ..., image ...: the node's systems and what they boot from.
+#include <stdio.h>
 #include <string.h>
 
+#include "mgmt/core/keeper.h"
 #include "mgmt/shell/command.h"
 
 #define DEFAULT_CMDLINE "console=ttyS0"
@@ -303,13 +305,34 @@ void cmd_image_show(const struct call *c)
     term_field("users", "%u", info.refs);
 }
 
+static char deleting[IMAGE_NAME_MAX + 1];
+
+static void image_deleted(void *arg, const struct core_error *error)
+{
+    (void)arg;
+    if (error != NULL) {
+        say_error(error);
+    } else {
+        image_forget(deleting);
+        term_print("%s: deleted\n", deleting);
+    }
+    shell_release();
+}
+
 void cmd_image_delete(const struct call *c)
 {
     struct core_error error;
 
-    if (image_delete(c->argument[0], &error) != CORE_OK) {
+    if (image_deletable(c->argument[0], &error) != CORE_OK) {
         say_error(&error);
-    } else {
-        term_print("%s: deleted\n", c->argument[0]);
+        return;
     }
+    if (keeper() == NULL) {
+        image_forget(c->argument[0]);
+        term_print("%s: deleted\n", c->argument[0]);
+        return;
+    }
+    snprintf(deleting, sizeof deleting, "%s", c->argument[0]);
+    shell_hold();
+    keeper()->delete_image(deleting, image_deleted, NULL);
 }

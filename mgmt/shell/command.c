@@ -39,6 +39,10 @@ const struct command commands[] = {
     {"image", "show", "IMAGE", 1, 1, 0, false, "one image", cmd_image_show},
     {"image", "delete", "IMAGE", 1, 1, 0, true, "delete an image that no system uses", cmd_image_delete},
 
+    {"store", "show", "", 0, 0, 0, false, "the state partition: space and commits", cmd_store_show},
+    {"store", "check", "", 0, 0, 0, false, "look for inconsistencies", cmd_store_check},
+    {"store", "scrub", "", 0, 0, 0, false, "read everything and compare digests", cmd_store_scrub},
+
     {"event", "list", "[COUNT]", 0, 1, 0, false, "what has happened; the last 20 unless given",
      cmd_event_list},
     {"events", "", "[COUNT]", 0, 1, 0, false, "the same as event list", cmd_event_list},

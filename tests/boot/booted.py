@@ -152,9 +152,10 @@ class Booted:
         Booted.running.append(self)
 
     def wait_ready(self):
-        """Waits for the API of a node that has been started, or starts again: with a new secret and certificate."""
+        """Waits for the API of a node that has been started, or starts again, then with the secret it has shown before."""
         timeout = BOOT_TIMEOUT_S[self.engine]
-        secret = self.node.wait_for(r"administrator secret: ([0-9a-f]{32})\s", timeout)[1]
+        shown = self.node.wait_for(r"administrator secret(?:: ([0-9a-f]{32})\s| is the one shown before)", timeout)[1]
+        secret = shown or self.client.secret
         self.node.wait_for(r"API ready: https://\d+\.\d+\.\d+\.\d+/\s", timeout)
         fingerprint = self.node.wait_for(r"fingerprint \(SHA-256\): ([0-9A-F:]{95})\s", timeout)[1]
         self.client = Client(self.node.api_url, secret, fingerprint)

@@ -99,7 +99,7 @@ def test_partitions_are_named(machine):
     assert len(states) == 1 and re.fullmatch(r"disk\dp4", states[0])
     first = machine.read(states[0][:-2], 1)  # the GPT header
     assert first.startswith(b"EFI PART")
-    assert not any(machine.read(states[0], 0))  # mkimage leaves it empty
+    assert machine.read(states[0], 0).startswith(b"KEELSTOR")  # blank in the image, formatted by this boot
 
 
 def test_reads_what_is_there(machine):
@@ -129,15 +129,29 @@ def test_wipes(machine):
         assert path.read_bytes() == bytes(MIB) + before[MIB:-MIB] + bytes(MIB), driver
 
 
-def test_counters(machine):
-    count = sum(1 for _ in machine.images)
+def disk_metrics(machine):
     metrics = machine.booted.client.curl("/metrics")[2].decode()
-    values = {name: int(value) for name, value in re.findall(r"^keelson_(disk\w*) (\d+)$", metrics, re.MULTILINE)}
+    return {name: int(value) for name, value in re.findall(r"^keelson_(disk\w*) (\d+)$", metrics, re.MULTILINE)}
+
+
+def test_counters(machine):
+    """What a wipe of each adds; the store on the node's own disk rests meanwhile."""
+    count, before = len(machine.images), disk_metrics(machine)
+    for driver in machine.images:
+        machine.shell.run(f"disk wipe {machine.name_of(driver)} --force")
+    values = disk_metrics(machine)
     assert values["disks"] == count + 1
     assert values["disks_failed"] == values["disk_timeouts_total"] == values["disk_requests_queued"] == 0
     assert values["disk_errors_total"] == (count if machine.can_fail else 0)
-    assert values["disk_written_bytes_total"] == 2 * MIB * count
-    assert values["disk_flushes_total"] == count
+    assert values["disk_written_bytes_total"] - before["disk_written_bytes_total"] == 2 * MIB * count
+    assert values["disk_flushes_total"] - before["disk_flushes_total"] == count
+
+
+def test_the_store_is_not_wiped(machine):
+    """The partition that the node keeps its state on, and the disk around it."""
+    states = [name for name, cells in rows(machine.shell.run("disk list")).items() if cells[0] == "keelson-state"]
+    for name in (states[0], states[0][:-2]):
+        assert machine.shell.run(f"disk wipe {name} --force") == f"error: {name} holds the state partition, which is in use"
 
 
 def test_time_outs_end_in_a_reset(slow_machine):

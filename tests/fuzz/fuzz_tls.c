@@ -85,7 +85,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!m->closed && !m->aborted) {
         mem_feed_reset(m);
         plat_host_settle();
-        plat_host_advance_ms(3000); // who waits for room to write does not read, and hears of it by its time-out
+        // Who waits for room to write does not read, and hears of it by its time-out.
+        plat_host_advance_ms(3000);
         plat_host_settle();
     }
     must(m->closed || m->aborted);

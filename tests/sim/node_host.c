@@ -3,9 +3,9 @@
 //
 // The API, its documents and its life cycles are the real ones; guests are the scripted ones of dp_sim.h.
 // For tests of clients and for work on the faces without an emulator:
-//   keelson-sim [--port N] [--secret-file FILE]
+//   keelson-sim [--port N] [--secret-file FILE] [--state FILE]
 // prints the address, the certificate's fingerprint and the administrator secret, then serves until it is
-// killed or told to power off.
+// killed or told to power off. FILE is the state partition, made if there is none; without it nothing is kept.
 #include <mbedtls/platform_util.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,10 @@
 
 #include "mgmt/core/auth.h"
 #include "mgmt/core/core.h"
+#include "mgmt/core/keeper.h"
 #include "mgmt/hcs/server.h"
+#include "mgmt/state/state.h"
+#include "tests/sim/disk_file.h"
 #include "tests/sim/dp_sim.h"
 #include "tests/sim/hvif_sim.h"
 #include "tests/sim/plat_host.h"
@@ -23,7 +26,10 @@
 struct options {
     uint16_t port;
     const char *secret_file;
+    const char *state_file;
 };
+
+#define STATE_BYTES (128ull << 20) // of a new state file
 
 static struct options parse(int argc, char **argv)
 {
@@ -34,20 +40,77 @@ static struct options parse(int argc, char **argv)
             o.port = (uint16_t)atoi(argv[++i]);
         } else if (strcmp(argv[i], "--secret-file") == 0 && i + 1 < argc) {
             o.secret_file = argv[++i];
+        } else if (strcmp(argv[i], "--state") == 0 && i + 1 < argc) {
+            o.state_file = argv[++i];
         } else {
-            fprintf(stderr, "usage: %s [--port N] [--secret-file FILE]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--port N] [--secret-file FILE] [--state FILE]\n", argv[0]);
             exit(2);
         }
     }
     return o;
 }
 
+static bool done;
+
+static void state_ready(void)
+{
+    done = true;
+}
+
+static void start_state(const char *file)
+{
+    static struct disk_file disk;
+
+    if (file == NULL) {
+        return;
+    }
+    if (!disk_file_open(&disk, file, STATE_BYTES)) {
+        perror(file);
+        exit(1);
+    }
+    state_start(&disk.disk, file, state_ready);
+    while (!done) {
+        plat_host_step(1000);
+    }
+}
+
+static void secret_kept(void *arg, const struct core_error *error)
+{
+    (void)arg;
+    if (error != NULL) {
+        fprintf(stderr, "the secret is not kept: %s\n", error->text);
+    }
+    done = true;
+}
+
+static void keep_secret(void)
+{
+    uint8_t digest[AUTH_DIGEST];
+
+    auth_get_digest(digest);
+    done = false;
+    keeper()->save_setting(AUTH_SETTING, digest, sizeof digest, secret_kept, NULL);
+    while (!done) {
+        plat_host_step(1000);
+    }
+}
+
+// A new one unless the state partition has one.
 static void show_secret(const char *file)
 {
     char secret[AUTH_SECRET_TEXT];
+    uint8_t digest[AUTH_DIGEST];
     FILE *f;
 
+    if (keeper() != NULL && keeper()->get_setting(AUTH_SETTING, digest, sizeof digest) == sizeof digest) {
+        auth_set_digest(digest);
+        printf("the administrator secret is the one shown before\n");
+        return;
+    }
     auth_new_secret(secret);
+    if (keeper() != NULL) {
+        keep_secret();
+    }
     printf("administrator secret: %s\n", secret);
     if (file != NULL) {
         umask(077);
@@ -79,6 +142,7 @@ int main(int argc, char **argv)
     plat_host_log_level(LOG_NOTICE);
     core_init(&node);
     dp_sim_init();
+    start_state(o.state_file);
     port = api_server_start(o.port, &names);
     if (port == 0) {
         return 1;

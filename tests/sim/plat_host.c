@@ -29,6 +29,7 @@ static bool manual_clock;
 static uint64_t manual_now_ns;
 static int64_t unix_offset_ms; // what plat_set_unix_ms() added to the host's clock
 static enum plat_log_level log_limit = LOG_WARN;
+static bool log_off;
 
 // --- time ---
 
@@ -106,6 +107,11 @@ void plat_host_log_level(enum plat_log_level level)
     log_limit = level;
 }
 
+void plat_host_log_off(void)
+{
+    log_off = getenv("KEELSON_LOG") == NULL;
+}
+
 void plat_log(enum plat_log_level level, const char *fmt, ...)
 {
     static const char *const names[] = {"error", "notice", "warn", "info", "debug"};
@@ -120,7 +126,7 @@ void plat_log(enum plat_log_level level, const char *fmt, ...)
             log_limit = (enum plat_log_level)atoi(env);
         }
     }
-    if (level > log_limit) {
+    if (level > log_limit || log_off) {
         return;
     }
     fprintf(stderr, "%-6s ", names[level]);

@@ -20,6 +20,7 @@ void plat_host_advance_ms(uint64_t ms);
 // Timers armed and work queued; for leak checks.
 size_t plat_host_armed(void);
 void plat_host_log_level(enum plat_log_level level); // default LOG_WARN; KEELSON_LOG=0..4 overrides
+void plat_host_log_off(void);                        // for tests in which errors are the rule
 
 // File descriptors: fn is called with the poll(2) events that are ready. Changing events is cheap.
 struct plat_fd {

@@ -10,10 +10,11 @@ DEPS = pathlib.Path(os.environ.get("KEELSON_DEPS", BUILD / "deps")).resolve()
 
 
 class Simulation:
-    """A keelson-sim process and what it printed about itself."""
+    """A keelson-sim process and what it printed about itself. `state`: the file that is its state partition."""
 
-    def __init__(self):
-        self.process = subprocess.Popen([BUILD / "keelson-sim", "--port", "0"], stdout=subprocess.PIPE,
+    def __init__(self, state=None):
+        options = ["--state", state] if state else []
+        self.process = subprocess.Popen([BUILD / "keelson-sim", "--port", "0", *options], stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, text=True)
         text = ""
         while "administrator secret" not in text:

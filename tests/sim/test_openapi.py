@@ -3,7 +3,9 @@
 import base64
 import http.client
 import json
+import pathlib
 import ssl
+import tempfile
 import urllib.parse
 
 import pytest
@@ -100,9 +102,10 @@ class Api:
 
 @pytest.fixture(scope="module")
 def api():
-    simulation = Simulation()
-    yield Api(simulation)
-    simulation.stop()
+    with tempfile.TemporaryDirectory(prefix="keelson-sim-") as folder:
+        simulation = Simulation(pathlib.Path(folder) / "state.img")
+        yield Api(simulation)
+        simulation.stop()
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +172,7 @@ def test_described_parameters_are_read(api, system):
             answer = api.call(method, template, 400, query={parameter["name"]: "-1" if integer else "{"}, **names)
             assert not integer or parameter["name"] in answer.message(), (template, answer.body)
             tried.add(parameter["name"])
-    assert tried == {"from", "timeoutMs", "query", "port"}
+    assert tried == {"from", "timeoutMs", "query", "port", "contents"}
 
 
 def test_bodies(api, system):
@@ -186,6 +189,10 @@ def test_life_cycle(api, system):
     """Every function once as it should go, and with what a client may get wrong."""
     call = api.call
     call("GET", "/v1/node", 200)
+    assert call("GET", "/v1/store", 200).json()["Problem"] == ""
+    assert call("POST", "/v1/store/check", 200).json() == {"Problems": 0, "Text": "", "BytesRead": 0}
+    scrubbed = call("POST", "/v1/store/check", 200, query={"contents": 1}).json()
+    assert scrubbed["Problems"] == 0 and scrubbed["BytesRead"] == (DEPS / "linux" / "vmlinuz").stat().st_size
     call("GET", "/v1/events", 200, query={"from": 1, "timeoutMs": 0})
     call("GET", "/v1/images", 200)
     call("GET", "/v1/images/{name}", 200, name="vmlinuz")
@@ -237,6 +244,19 @@ def test_life_cycle(api, system):
     call("DELETE", "/v1/hcs/operations/{id}", 204, id=system)
     call("GET", "/v1/hcs/operations/{id}", 404, id=system)
     call("DELETE", "/v1/images/{name}", 204, name="vmlinuz")
+
+
+def test_without_a_store():
+    """Everything works, but for what is about the store itself."""
+    simulation = Simulation()
+    try:
+        api = Api(simulation)
+        api.call("GET", "/v1/store", 501)
+        api.call("POST", "/v1/store/check", 501)
+        api.call("PUT", "/v1/images/{name}", 201, b"x", name="x")
+        api.call("DELETE", "/v1/images/{name}", 204, name="x")
+    finally:
+        simulation.stop()
 
 
 def test_node_ends(api):

@@ -1,4 +1,4 @@
-// srcs: mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hcs/api.c mgmt/hcs/api_hcs.c mgmt/hcs/api_image.c mgmt/hcs/api_node.c mgmt/hcs/api_metrics.c mgmt/hcs/api_console.c mgmt/hcs/api_operation.c mgmt/hcs/document.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/sim/stream_mem.c
+// srcs: mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hcs/api.c mgmt/hcs/api_hcs.c mgmt/hcs/api_image.c mgmt/hcs/api_node.c mgmt/hcs/api_metrics.c mgmt/hcs/api_console.c mgmt/hcs/api_operation.c mgmt/hcs/document.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/sim/stream_mem.c mgmt/core/keeper.c mgmt/hcs/api_store.c
 // libs: mbedtls cjson llhttp
 // SPDX-License-Identifier: Apache-2.0
 // The API through the real HTTP server, on streams in memory: routes, statuses, long polls, console socket.
@@ -15,6 +15,7 @@
 #include "mgmt/core/auth.h"
 #include "mgmt/core/core.h"
 #include "mgmt/core/system.h"
+#include "mgmt/core/keeper.h"
 #include "mgmt/hcs/api.h"
 #include "mgmt/hcs/metrics.h"
 #include "tests/sim/dp_sim.h"
@@ -332,6 +333,95 @@ static void test_waiting_times_out_or_is_given_up(void **state)
     hang_up(m);
 }
 
+// --- a store that answers when the test says so ---
+
+static struct {
+    keeper_done done;
+    void *arg;
+    char what[64];
+} asked;
+
+static void ask_save(struct image *image, keeper_done done, void *arg)
+{
+    struct image_info info;
+
+    image_get_info(image, &info);
+    snprintf(asked.what, sizeof asked.what, "save %s", info.name);
+    asked.done = done;
+    asked.arg = arg;
+}
+
+static void ask_delete(const char *name, keeper_done done, void *arg)
+{
+    snprintf(asked.what, sizeof asked.what, "delete %s", name);
+    asked.done = done;
+    asked.arg = arg;
+}
+
+static void ask_info(struct keeper_info *out)
+{
+    *out = (struct keeper_info){.place = "disk0p4", .total_bytes = 7u << 20, .problem = ""};
+}
+
+static void ask_check(bool contents,
+                      void (*done)(void *arg, const struct keeper_report *report,
+                                   const struct core_error *error),
+                      void *arg)
+{
+    const struct keeper_report report = {contents ? 2 : 0, "a\nb\n", 9};
+
+    done(arg, &report, NULL);
+}
+
+static void test_images_are_kept_before_they_are_seen(void **state)
+{
+    static const struct keeper fake = {
+        .get_info = ask_info, .save_image = ask_save, .delete_image = ask_delete, .check = ask_check};
+    struct core_error full = {.status = CORE_NO_STORAGE, .text = "image: the store is full"};
+    struct mem_stream *m = dial(), *gone = dial();
+
+    (void)state;
+    keeper_set(&fake);
+    request_on(m, "PUT", "/v1/images/kept", "", "abc");
+    assert_string_equal(asked.what, "save kept");
+    assert_int_equal(m->out_len, 0); // not answered
+    OK(404, "GET", "/v1/images/kept", "");
+    asked.done(asked.arg, NULL);
+    plat_host_settle();
+    assert_int_equal(status_of(m), 201);
+    OK(200, "GET", "/v1/images/kept", "");
+    request_on(m, "PUT", "/v1/images/other", "", "abc");
+    asked.done(asked.arg, &full);
+    plat_host_settle();
+    assert_int_equal(status_of(m), 507);
+    assert_answer_has("E_DISK_FULL");
+    OK(404, "GET", "/v1/images/other", "");
+    // A client that does not wait for the answer: the image is there all the same.
+    request_on(gone, "PUT", "/v1/images/alone", "", "abc");
+    hang_up(gone);
+    asked.done(asked.arg, NULL);
+    plat_host_settle();
+    OK(200, "GET", "/v1/images/alone", "");
+    request_on(m, "DELETE", "/v1/images/alone", "", "");
+    assert_string_equal(asked.what, "delete alone");
+    OK(200, "GET", "/v1/images/alone", "");
+    asked.done(asked.arg, NULL);
+    plat_host_settle();
+    assert_int_equal(status_of(m), 204);
+    OK(404, "GET", "/v1/images/alone", "");
+    hang_up(m);
+    OK(200, "GET", "/v1/store", "");
+    assert_answer_has("\"Place\":\"disk0p4\"");
+    OK(200, "POST", "/v1/store/check", "");
+    assert_answer_has("\"Problems\":0");
+    OK(200, "POST", "/v1/store/check?contents=1", "");
+    assert_answer_has("\"Problems\":2");
+    OK(400, "POST", "/v1/store/check?contents=2", "");
+    keeper_set(NULL);
+    OK(501, "GET", "/v1/store", "");
+    OK(204, "DELETE", "/v1/images/kept", "");
+}
+
 static void test_images(void **state)
 {
     struct mem_stream *m = dial();
@@ -489,6 +579,7 @@ int main(void)
         T(test_operation_is_waited_for),
         T(test_waiting_times_out_or_is_given_up),
         T(test_images),
+        T(test_images_are_kept_before_they_are_seen),
         T(test_console_socket),
         T(test_close_terminates_if_asked),
         T(test_service),

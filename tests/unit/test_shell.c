@@ -1,4 +1,4 @@
-// srcs: mgmt/shell/shell.c mgmt/shell/line.c mgmt/shell/words.c mgmt/shell/table.c mgmt/shell/term.c mgmt/shell/command.c mgmt/shell/complete.c mgmt/shell/cmd_system.c mgmt/shell/cmd_node.c mgmt/shell/cmd_hv.c mgmt/shell/cmd_disk.c mgmt/block/block.c mgmt/block/disks.c mgmt/block/disk_io.c mgmt/block/gpt.c mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/unit/fake_terminal.c
+// srcs: mgmt/shell/shell.c mgmt/shell/line.c mgmt/shell/words.c mgmt/shell/table.c mgmt/shell/term.c mgmt/shell/command.c mgmt/shell/complete.c mgmt/shell/cmd_system.c mgmt/shell/cmd_node.c mgmt/shell/cmd_hv.c mgmt/shell/cmd_disk.c mgmt/block/block.c mgmt/block/disks.c mgmt/block/disk_io.c mgmt/block/gpt.c mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/unit/fake_terminal.c mgmt/shell/cmd_store.c mgmt/core/keeper.c
 // libs: mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // The shell at a terminal, over the real core on the simulated hypervisor: every command, completion, waiting,
@@ -17,6 +17,7 @@
 #include "mgmt/core/auth.h"
 #include "mgmt/core/core.h"
 #include "mgmt/core/event.h"
+#include "mgmt/core/keeper.h"
 #include "mgmt/core/system.h"
 #include "mgmt/hcs/server.h"
 #include "mgmt/shell/shell.h"
@@ -604,6 +605,26 @@ static void test_disks(void **state)
     disk.status = BLOCK_OK;
 }
 
+static void info_of_disk0p4(struct keeper_info *out)
+{
+    *out = (struct keeper_info){.place = "disk0p4", .problem = ""};
+}
+
+// Neither the partition that the store uses nor the disk around it.
+static void test_no_wipe_of_the_store(void **state)
+{
+    static const struct keeper k = {.get_info = info_of_disk0p4};
+    uint64_t writes = disk.dev.counters.requests[BLOCK_WRITE];
+
+    (void)state;
+    keeper_set(&k);
+    SHOWS("disk wipe disk0p4 --force", "error: disk0p4 holds the state partition, which is in use");
+    SHOWS("disk wipe disk0 --force", "error: disk0 holds the state partition, which is in use");
+    keeper_set(NULL);
+    assert_int_equal(disk.dev.counters.requests[BLOCK_WRITE], writes);
+    SHOWS("disk wipe disk0p4", "say --force");
+}
+
 // The prompt waits for a slow disk, and keys wait for the prompt.
 static void test_slow_disk(void **state)
 {
@@ -689,7 +710,7 @@ static void test_completion(void **state)
     assert_shows(terminal_text(), "partitions  vps  exits  memory  log  loglevel  dump");
     assert_string_equal(terminal_row(0), "keelson> hv");
     type("\x15\t");
-    assert_shows(terminal_text(), "system  console  image  event  events  operation");
+    assert_shows(terminal_text(), "system  console  image  store  event  events  operation");
     assert_true(terminal_widest() <= TERM_WIDTH);
 }
 
@@ -752,6 +773,7 @@ int main(void)
         TEST(test_deleted_while_attached),
         TEST(test_hv),
         TEST(test_disks),
+        TEST(test_no_wipe_of_the_store),
         TEST(test_slow_disk),
         TEST(test_secret),
         TEST(test_end),

@@ -49,9 +49,19 @@ static int setup(void **state)
     (void)state;
     for (uint32_t i = 0; i < 2; i++) {
         vps[i] = (struct vp){.index = i, .cpu = i};
+        virt->vp_init(&vps[i], NULL);
         watchdog_set(&vps[i], 0);
     }
     record[0] = '\0';
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 2; i++) {
+        virt->vp_fini(&vps[i]);
+    }
     return 0;
 }
 
@@ -90,6 +100,7 @@ static void test_runs_out(void **state)
     assert_int_equal(look(0, 10 * HZ - 1), 10 * HZ);
     assert_int_equal(look(0, 10 * HZ), 0);
     assert_non_null(strstr(record, "VP 0, processor 0: silent for 10 s"));
+    assert_true(fake_vp(&vps[0])->loaded); // its registers can be shown here
 }
 
 // Another processor leaves the owner the first second.
@@ -101,6 +112,7 @@ static void test_other_processor_looks_later(void **state)
     assert_int_equal(look(0, 10 * HZ), 11 * HZ);
     assert_int_equal(look(0, 11 * HZ), 0);
     assert_non_null(strstr(record, "VP 1, processor 1: silent for 11 s"));
+    assert_false(fake_vp(&vps[1])->loaded);
 }
 
 // Who looks too late does not blame the VP, but only once.
@@ -111,6 +123,7 @@ static void test_the_machine_stood_still(void **state)
     watchdog_set(&vps[0], 10);
     assert_int_equal(look(0, 100 * HZ), 101 * HZ);
     assert_int_equal(look(0, 101 * HZ), 0);
+    teardown(NULL);
     setup(NULL);
     now = 0;
     watchdog_set(&vps[0], 10);
@@ -119,7 +132,7 @@ static void test_the_machine_stood_still(void **state)
     assert_int_equal(look(0, 101 * HZ), 110 * HZ);
 }
 
-#define CASE(fn) cmocka_unit_test_setup(fn, setup)
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
 {

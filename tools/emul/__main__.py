@@ -68,10 +68,12 @@ def wait_ready(node, engine):
     """Waits for the API and keeps what a client needs. Returns lines for the person."""
     folder = node.config.directory
     deadline = READY_TIMEOUT_S[engine]
-    secret = node.wait_for(r"administrator secret: ([0-9a-f]{32})", deadline)[1]
+    # A disk that was used before keeps its secret, which is shown once.
+    secret = node.wait_for(r"administrator secret(?:: ([0-9a-f]{32})| is the one shown before)", deadline)[1]
     node.wait_for(r"API ready", deadline)
     print_from = node.wait_for(r"fingerprint \(SHA-256\): ([0-9A-F:]{95})", deadline)[1]
-    save(folder / "secret", secret)
+    if secret:
+        save(folder / "secret", secret)
     save(folder / "fingerprint", print_from)
     save(folder / "url", node.api_url)
     return [f"{folder.name}: API at {node.api_url}",

@@ -44,6 +44,10 @@ const struct command commands[] = {
     {"node", "reboot", "", 0, 0, "force", "restart the node", node_reboot, false},
     {"node", "poweroff", "", 0, 0, "force", "power the node off", node_poweroff, false},
 
+    {"store", "show", "", 0, 0, "", "the state partition: space and commits", store_show, false},
+    {"store", "check", "", 0, 0, "", "look for inconsistencies", store_check, false},
+    {"store", "scrub", "", 0, 0, "", "read everything and compare digests", store_scrub, false},
+
     {"event", "list", "", 0, 0, "from follow", "what has happened on the node", event_list, false},
 
     {"operation", "list", "", 0, 0, "", "operations, newest first", operation_list, false},

@@ -88,6 +88,9 @@ enum status system_delete(struct client *c, const struct options *o, char **argu
 enum status system_console(struct client *c, const struct options *o, char **arguments);
 enum status system_history(struct client *c, const struct options *o, char **arguments);
 
+enum status store_show(struct client *c, const struct options *o, char **arguments);
+enum status store_check(struct client *c, const struct options *o, char **arguments);
+enum status store_scrub(struct client *c, const struct options *o, char **arguments);
 enum status node_show(struct client *c, const struct options *o, char **arguments);
 enum status node_reboot(struct client *c, const struct options *o, char **arguments);
 enum status node_poweroff(struct client *c, const struct options *o, char **arguments);

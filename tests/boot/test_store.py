@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node keeps on its state partition, over restarts of the real image on AMD-V (QEMU) and VT-x (Bochs)."""
+import hashlib
+import re
+
+import pytest
+from booted import BOOT_TIMEOUT_S, BUILD, INITRAMFS, KERNEL, NEVER, Booted
+from test_console import Shell, fields
+from tools.emul import NodeConfig, start_node
+
+STATE_TYPE_AT = 1024 + 3 * 128  # the fourth entry of the partition table (UEFI "GPT Partition Entry Array")
+
+
+class Machine:
+    def __init__(self, name, engine, **options):
+        self.booted = Booted(name, engine, **options)
+        self.node = self.booted.node
+        self.client = self.booted.client
+        self.kept = None  # the disk of a node that was started again
+        self.patience = BOOT_TIMEOUT_S[engine]
+
+    def restart(self):
+        """Reboots; in Bochs, whose firmware does not come back from a reset, ends the emulator and starts another."""
+        if self.booted.engine == "svm":
+            self.client.keelctl("node", "reboot", "--force")
+        else:
+            self.start_again()
+        mounted = self.node.wait_for(r"store: (\S+) (\w+), ", self.patience)
+        self.node.wait_for(r"administrator secret is the one shown before", self.patience)
+        self.node.wait_for(r"API ready: https://\d+\.\d+\.\d+\.\d+/\s", self.patience)
+        return mounted[2]
+
+    def start_again(self):
+        old = self.node.config
+        self.node.stop()
+        kept = old.directory / "kept.img"
+        old.disk_path.rename(kept)
+        self.kept = kept
+        self.node = self.booted.node = start_node(NodeConfig(directory=old.directory, disk=kept, engine=old.engine,
+                                                             cpus=old.cpus, memory_mib=old.memory_mib))
+        self.node.failures = NEVER
+        url = self.node.api_url.rstrip("/")
+        self.client.url = self.client.env["KEELSON_NODE"] = url
+
+    def stop(self):
+        self.booted.stop()
+        if self.kept:
+            self.kept.unlink(missing_ok=True)
+
+    def metric(self, name):
+        return int(re.search(rf"^keelson_{name} (\d+)", self.client.keelctl("node", "metrics"), re.MULTILINE)[1])
+
+
+@pytest.fixture(scope="module", params=["svm", "vtx"])
+def machine(request):
+    machine = Machine(f"store-{request.param}", request.param)
+    yield machine
+    machine.stop()
+
+
+def test_images_secret_and_certificate_survive(machine):
+    client = machine.client
+    before = client.json("store", "show")
+    client.keelctl("image", "put", "kernel", KERNEL)
+    client.keelctl("image", "put", "initrd", INITRAMFS)
+    client.keelctl("image", "put", "gone", INITRAMFS)
+    client.keelctl("image", "delete", "gone")
+    images = client.json("image", "list")["Images"]
+    assert machine.restart() == "mounted"
+    # The same secret and, as keelctl compares fingerprints, the same certificate.
+    assert client.json("image", "list")["Images"] == images
+    assert [i["Sha256"].lower() for i in images if i["Name"] == "kernel"] == [hashlib.sha256(KERNEL.read_bytes()).hexdigest()]
+    after = client.json("store", "show")
+    assert (after["Uuid"], after["Place"]) == (before["Uuid"], before["Place"])
+    assert after["FreeBytes"] < before["FreeBytes"] - KERNEL.stat().st_size + (1 << 20)
+    client.keelctl("system", "create", "from-disk", "--kernel", "kernel", "--memory", "256")
+    client.keelctl("system", "delete", "--force", "from-disk")
+
+
+def test_checks_find_nothing(machine):
+    assert machine.client.json("store", "check") == {"Problems": 0, "Text": "", "BytesRead": 0}
+    scrubbed = machine.client.json("store", "scrub")
+    assert scrubbed["Problems"] == 0 and scrubbed["BytesRead"] == KERNEL.stat().st_size + INITRAMFS.stat().st_size
+    assert machine.metric("store_failed") == 0
+    assert machine.metric("store_fiber_stack_used_bytes") < machine.metric("store_fiber_stack_bytes") / 2
+
+
+def test_a_new_secret_survives(machine):
+    shell = Shell(machine.booted)
+    text = shell.run("secret new")
+    secret = re.search(r"administrator secret: ([0-9a-f]{32})", text)[1]
+    assert "no problems" in shell.run("store check")
+    assert fields(shell.run("store show"))["state"] == "ok"
+    old = machine.client.secret
+    machine.client.secret = machine.client.env["KEELSON_SECRET"] = secret
+    machine.restart()
+    assert machine.client.json("image", "list")["Images"]
+    assert machine.client.curl("/v1/node", user=f"admin:{old}")[0] == 401
+
+
+def test_a_foreign_partition_is_left_alone(tmp_path):
+    """The node runs without, says why, and writes nothing."""
+    disk = tmp_path / "disk.img"
+    with open(BUILD / "keelson.img", "rb") as source, open(disk, "wb") as target:
+        while data := source.read(1 << 20):
+            target.write(data)
+    with open(disk, "r+b") as file:
+        file.seek(STATE_TYPE_AT + 32)
+        first = int.from_bytes(file.read(8), "little") * 512
+        last = int.from_bytes(file.read(8), "little") * 512
+        file.seek(first + 1080)
+        file.write(b"\x53\xef")
+        file.seek(first)
+        before = file.read(last - first)
+    booted = Booted("store-foreign", "svm", disk=disk)
+    try:
+        assert "holds ext2/3/4" in booted.node.text
+        booted.client.keelctl("image", "put", "memory-only", INITRAMFS)
+        assert "state partition" in booted.client.keelctl("store", "show", status=1)
+    finally:
+        booted.stop()
+    with open(disk, "rb") as file:
+        file.seek(first)
+        assert file.read(last - first) == before
