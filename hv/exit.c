@@ -154,7 +154,7 @@ static void inject_interrupt(struct vp *vp, int vector)
     virt->want_windows(vp, vector >= 0, vp->nmi_pending);
 }
 
-static bool prepare_entry(struct vp *vp)
+static __attribute__((noinline)) bool prepare_entry(struct vp *vp)
 {
     bool hardware = vlapic_in_hardware(vp);
     int vector = hardware && !vp->halted ? -1 : vlapic_pending(vp);

@@ -5,8 +5,21 @@
 #include "hv/hvcall.h"
 #include "hv/sched.h"
 
-static hv_status_t find_vp(struct hvcall *c, uint32_t index, struct vp **vp)
+static __attribute__((noinline)) hv_status_t find_by_index(struct hvcall *c, uint32_t index, struct vp **vp)
 {
+    if (index >= HV_MAX_VPS_PER_PARTITION || c->target->vps[index] == NULL) {
+        return HV_STATUS_INVALID_VP_INDEX;
+    }
+    *vp = c->target->vps[index];
+    // Root's VPs are each other's equals but nobody's children; a guest VP sees only itself.
+    return c->target == c->vp->partition && *vp != c->vp ? HV_STATUS_ACCESS_DENIED : HV_STATUS_SUCCESS;
+}
+
+static inline hv_status_t find_vp(struct hvcall *c, uint32_t index, struct vp **vp)
+{
+    struct vp *found; // apart: its address is taken
+    hv_status_t status;
+
     if (c->target->state != PARTITION_ACTIVE) {
         return HV_STATUS_INVALID_PARTITION_STATE;
     }
@@ -14,12 +27,11 @@ static hv_status_t find_vp(struct hvcall *c, uint32_t index, struct vp **vp)
         *vp = c->vp;
         return HV_STATUS_SUCCESS;
     }
-    if (index >= HV_MAX_VPS_PER_PARTITION || c->target->vps[index] == NULL) {
-        return HV_STATUS_INVALID_VP_INDEX;
+    status = find_by_index(c, index, &found);
+    if (status == HV_STATUS_SUCCESS) {
+        *vp = found;
     }
-    *vp = c->target->vps[index];
-    // Root's VPs are each other's equals but nobody's children; a guest VP sees only itself.
-    return c->target == c->vp->partition && *vp != c->vp ? HV_STATUS_ACCESS_DENIED : HV_STATUS_SUCCESS;
+    return status;
 }
 
 hv_status_t hvcall_create_vp(struct hvcall *c)

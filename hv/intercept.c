@@ -205,13 +205,19 @@ static __attribute__((noinline)) hv_status_t find_child_vp(struct partition *cal
 static inline hv_status_t find_completed(struct vp *caller, uint64_t partition, uint32_t index,
                                          struct vp **vp)
 {
-    hv_status_t status = HV_STATUS_SUCCESS;
+    struct vp *found = caller->served;
 
-    *vp = caller->served;
-    if (*vp == NULL || (*vp)->partition->id != partition || (*vp)->index != index) {
-        status = find_child_vp(caller->partition, partition, index, vp);
+    if (__builtin_expect(found == NULL || found->partition->id != partition || found->index != index, 0)) {
+        struct vp *child; // apart: its address is taken
+        hv_status_t status = find_child_vp(caller->partition, partition, index, &child);
+
+        if (status != HV_STATUS_SUCCESS) {
+            return status;
+        }
+        found = child;
     }
-    return status != HV_STATUS_SUCCESS || may_complete(*vp) ? status : HV_STATUS_INVALID_VP_STATE;
+    *vp = found;
+    return may_complete(found) ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_VP_STATE;
 }
 
 hv_status_t intercept_wait(struct vp *caller, uint64_t partition, uint64_t vp_and_flags)

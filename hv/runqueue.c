@@ -7,8 +7,6 @@
 #include "arch/x86/host.h"
 #include "hv/sched_priv.h"
 
-#define ROOT_CONTROL_WEIGHT 1000u
-
 struct sched_cpu scheds[HV_MAX_CPUS];
 struct runqueue_times runqueue_times;
 
@@ -18,18 +16,6 @@ void runqueue_init(void)
     runqueue_times.wake_bonus = host_tsc_hz / 1000;
     runqueue_times.preempt = host_tsc_hz / 4000;
     runqueue_times.credit = 3 * runqueue_times.slice;
-}
-
-static uint32_t weight_of(const struct vp *vp)
-{
-    return vp->partition->is_root ? ROOT_CONTROL_WEIGHT : vp->partition->cpu_weight;
-}
-
-uint64_t runqueue_weighted(const struct vp *vp, uint64_t ticks)
-{
-    uint32_t weight = weight_of(vp);
-
-    return weight == 100 ? ticks : ticks * 100 / weight; // mostly no division
 }
 
 // Ticks that the processor's current VP has been running; its processor may just be switching.
@@ -102,6 +88,7 @@ void runqueue_add(struct sched_cpu *s, struct vp *vp)
     vp->run_next = *at;
     *at = vp;
     vp->queued = true;
+    s->queued++;
     if (is_stray(vp)) {
         __atomic_store_n(&s->stray, true, __ATOMIC_RELAXED);
     }
@@ -118,6 +105,7 @@ void runqueue_remove(struct sched_cpu *s, struct vp *vp)
     *at = vp->run_next;
     vp->run_next = NULL;
     vp->queued = false;
+    s->queued--;
 }
 
 // Should `vp`, just queued, run now instead of what runs on this queue's processor, at `cur_vruntime` if it is of the
@@ -190,7 +178,7 @@ enum wake_effect runqueue_place(struct sched_cpu *s, struct vp *vp, uint64_t cre
     return alone && s->current->priority != 0 ? WAKE_SHARE : WAKE_NOTHING;
 }
 
-void runqueue_ran(struct sched_cpu *s, struct vp *vp)
+void runqueue_moved_on(struct sched_cpu *s, struct vp *vp)
 {
     move_on(s, vp->vruntime);
     if (share_has_limits(vp)) { // what it was owed is not held against it for ever
@@ -198,13 +186,10 @@ void runqueue_ran(struct sched_cpu *s, struct vp *vp)
     }
 }
 
-bool runqueue_others_first(const struct sched_cpu *s, struct vp *vp)
+bool runqueue_better_first(const struct sched_cpu *s, struct vp *vp)
 {
     const struct vp *first = runqueue_first(s);
 
-    if (first == NULL) {
-        return false;
-    }
     vp->run_class = class_of(vp);
     return first->run_class != vp->run_class ? first->run_class < vp->run_class : !is_before(vp, first);
 }

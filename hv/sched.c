@@ -315,7 +315,7 @@ void sched_timer_check(void)
 
 // The timer is programmed for the earliest deadline of this processor's VPs at all times: a hand-over among them,
 // with nobody to share with, leaves it as it is; the data plane shares with nobody.
-static void switch_in(struct cpu *c, struct vp *vp, uint64_t now, bool handed_over)
+static inline void switch_in(struct cpu *c, struct vp *vp, uint64_t now, bool handed_over)
 {
     struct sched_cpu *s = c->sched;
 
@@ -364,7 +364,7 @@ static struct vp *take_handoff(struct sched_cpu *s, uint32_t cpu)
     if (vp == NULL || vp->cpu != cpu || vp->queued || vp->running) {
         return NULL;
     }
-    if (runqueue_others_first(s, vp)) {
+    if (!runqueue_empty(s) && runqueue_better_first(s, vp)) {
         (void)runqueue_place(s, vp,
                              runqueue_times.wake_bonus); // nobody is current here, and the caller picks
         return NULL;
@@ -473,22 +473,29 @@ static void spread_when_due(struct cpu *c, uint64_t now)
     }
 }
 
+static __attribute__((noinline)) void start_chain(struct cpu *c, struct vp *vp)
+{
+    uint64_t now = host_tsc();
+
+    switch_in(c, vp, now, false);
+    spread_when_due(c, now); // now, as the VP that ran before has left its registers
+}
+
 // Runs VPs for as long as each hands the processor over to the next.
 static void run_chain(struct cpu *c, struct vp *vp)
 {
-    uint64_t now = host_tsc();
-    bool handed_over = false;
+    start_chain(c, vp);
+    for (;;) {
+        uint64_t now;
 
-    do {
-        switch_in(c, vp, now, handed_over);
-        if (!handed_over) {
-            spread_when_due(c, now); // now, as the VP that ran before has left its registers
-        }
         vp_run_loop(vp, &c->sched->need_resched);
         now = host_tsc();
         vp = switch_out(c, vp, now);
-        handed_over = true;
-    } while (vp != NULL);
+        if (vp == NULL) {
+            return;
+        }
+        switch_in(c, vp, now, true);
+    }
 }
 
 void sched_loop(void)

@@ -32,24 +32,37 @@ void sched_resched(void);     // this processor: choose again after the current 
 void sched_timer_check(void); // this processor: something may have expired
 void sched_watchdog(void);    // this processor: a watchdog was set
 
-// --- hv/timer.c: timers of VPs that are not running, one heap a processor ---
+// --- hv/timer.c: timers of VPs that are not running, one heap a processor; the links of others are NULL ---
 struct timer_heap {
     struct vp *top;
 };
-void timer_heap_insert(struct timer_heap *h, struct vp *vp); // not in it
-void timer_heap_delete(struct timer_heap *h, struct vp *vp); // in it
+void timer_heap_insert(struct timer_heap *h,
+                       struct vp *vp); // slow half of timer_heap_add(): there are others
+void timer_heap_delete(struct timer_heap *h, struct vp *vp); // of timer_heap_remove()
 
 // For every VP: one without a timer is in no heap.
 static inline void timer_heap_add(struct timer_heap *h, struct vp *vp)
 {
-    if (vp->next_deadline != ~0ull && !vp->in_heap) {
+    if (vp->next_deadline == ~0ull || vp->in_heap) {
+        return;
+    }
+    vp->in_heap = true;
+    if (h->top == NULL) {
+        h->top = vp;
+    } else {
         timer_heap_insert(h, vp);
     }
 }
 
 static inline void timer_heap_remove(struct timer_heap *h, struct vp *vp)
 {
-    if (vp->in_heap) {
+    if (!vp->in_heap) {
+        return;
+    }
+    vp->in_heap = false;
+    if (h->top == vp && vp->heap_child == NULL) {
+        h->top = NULL;
+    } else {
         timer_heap_delete(h, vp);
     }
 }

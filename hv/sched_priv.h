@@ -12,6 +12,7 @@ struct sched_cpu {
     struct vp *rt_first;   // [lock] priority 0, first in first out
     struct vp *owed_first; // [lock] fair class, owed time by a reservation, by the end of its period
     struct vp *fair_first; // [lock] the rest of the fair class, by vruntime
+    uint32_t queued;       // [lock] how many are in the three
     struct vp *current;    // [lock]
     uint64_t min_vruntime; // [lock] where the fair class stands
     uint64_t slice_end;
@@ -48,16 +49,23 @@ extern struct runqueue_times { // ticks
 } runqueue_times;
 
 void runqueue_init(void);
+
+#define ROOT_CONTROL_WEIGHT 1000u
 // Ticks in virtual time: as many for weight 100, fewer for more.
-uint64_t runqueue_weighted(const struct vp *vp, uint64_t ticks);
+static inline uint64_t runqueue_weighted(const struct vp *vp, uint64_t ticks)
+{
+    uint32_t weight = vp->partition->is_root ? ROOT_CONTROL_WEIGHT : vp->partition->cpu_weight;
+
+    return weight == 100 ? ticks : ticks * 100 / weight; // mostly no division
+}
+
 void runqueue_add(struct sched_cpu *s, struct vp *vp);
 void runqueue_remove(struct sched_cpu *s, struct vp *vp);
 // Queues a VP that comes from outside (it slept, or ran elsewhere), not further behind the others than `credit`.
 enum wake_effect runqueue_place(struct sched_cpu *s, struct vp *vp, uint64_t credit);
-// After `vp`, which is not queued, has run: where the fair class stands now.
-void runqueue_ran(struct sched_cpu *s, struct vp *vp);
-// Is somebody queued with a better claim than `vp`, which is not?
-bool runqueue_others_first(const struct sched_cpu *s, struct vp *vp);
+void runqueue_moved_on(struct sched_cpu *s, struct vp *vp); // slow half of runqueue_ran()
+// Has the first one queued a better claim than `vp`, which is not? There is one.
+bool runqueue_better_first(const struct sched_cpu *s, struct vp *vp);
 
 // The processor's current VP, which is of the fair class, as it stands now.
 uint64_t runqueue_current_vruntime(const struct sched_cpu *s);
@@ -65,12 +73,22 @@ bool runqueue_current_is_owed(const struct sched_cpu *s);
 
 static inline bool runqueue_empty(const struct sched_cpu *s)
 {
-    return s->rt_first == NULL && s->owed_first == NULL && s->fair_first == NULL;
+    return s->queued == 0;
 }
 
 static inline struct vp *runqueue_first(const struct sched_cpu *s)
 {
     return s->rt_first != NULL ? s->rt_first : s->owed_first != NULL ? s->owed_first : s->fair_first;
+}
+
+// After `vp`, which is not queued, has run: where the fair class stands now.
+static inline void runqueue_ran(struct sched_cpu *s, struct vp *vp)
+{
+    if (!runqueue_empty(s) || share_has_limits(vp)) {
+        runqueue_moved_on(s, vp);
+    } else {
+        s->min_vruntime = MAX(s->min_vruntime, vp->vruntime);
+    }
 }
 
 // --- balance.c: who moves to which processor; the queue lock is not held ---

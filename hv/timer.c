@@ -62,19 +62,13 @@ static struct vp *meld_siblings(struct vp *list)
 
 void timer_heap_insert(struct timer_heap *h, struct vp *vp)
 {
-    vp->heap_child = NULL;
-    vp->heap_next = NULL;
-    vp->heap_prev = NULL;
-    vp->in_heap = true;
     h->top = meld(h->top, vp);
 }
 
 void timer_heap_delete(struct timer_heap *h, struct vp *vp)
 {
-    struct vp *rest;
+    struct vp *rest = meld_siblings(vp->heap_child);
 
-    vp->in_heap = false;
-    rest = meld_siblings(vp->heap_child);
     vp->heap_child = NULL;
     if (h->top == vp) {
         h->top = rest;
@@ -88,6 +82,8 @@ void timer_heap_delete(struct timer_heap *h, struct vp *vp)
     if (vp->heap_next != NULL) {
         vp->heap_next->heap_prev = vp->heap_prev;
     }
+    vp->heap_next = NULL;
+    vp->heap_prev = NULL;
     h->top = meld(h->top, rest);
 }
 

@@ -6,8 +6,6 @@
 // are protected by enhanced IBRS where there is one; other processors rely on IBPB between partitions.
 #include "arch/x86/mitigations.h"
 
-#include "arch/x86/host_internal.h"
-
 #define CPUID7_EDX_MD_CLEAR BIT(10)
 #define CPUID7_EDX_IBRS_IBPB BIT(26)
 #define CPUID7_EDX_L1D_FLUSH BIT(28)
@@ -25,7 +23,9 @@
 
 uint8_t mitigations_at_entry;
 
-static bool use_ibpb, use_ibrs;
+bool mitigations_ibpb;
+
+static bool use_ibrs;
 
 static void log_decisions(bool is_intel)
 {
@@ -36,7 +36,7 @@ static void log_decisions(bool is_intel)
          mitigations_at_entry & MITIGATE_L1D_FLUSH ? "L1D flush"
          : is_intel                                ? "none needed or offered"
                                                    : "not affected",
-         use_ibpb ? "IBPB" : "none offered", use_ibrs ? " and enhanced IBRS" : "");
+         mitigations_ibpb ? "IBPB" : "none offered", use_ibrs ? " and enhanced IBRS" : "");
 }
 
 void mitigations_init(void)
@@ -54,7 +54,7 @@ void mitigations_init(void)
     if (is_intel && (edx & CPUID7_EDX_L1D_FLUSH) && (cap & (ARCH_CAP_RDCL_NO | ARCH_CAP_SKIP_L1DFL)) == 0) {
         mitigations_at_entry |= MITIGATE_L1D_FLUSH;
     }
-    use_ibpb = (edx & CPUID7_EDX_IBRS_IBPB) || (cpuid_checked(0x80000008, 0).ebx & CPUID8_EBX_IBPB);
+    mitigations_ibpb = (edx & CPUID7_EDX_IBRS_IBPB) || (cpuid_checked(0x80000008, 0).ebx & CPUID8_EBX_IBPB);
     use_ibrs = cap & ARCH_CAP_IBRS_ALL;
     log_decisions(is_intel);
 }
@@ -66,16 +66,10 @@ void mitigations_init_cpu(void)
     }
 }
 
-void mitigations_switch(const struct partition *next)
+void mitigations_barrier(void)
 {
-    struct arch_cpu *arch = this_arch_cpu();
-
-    if (arch->last_partition == next) {
-        return;
-    }
-    arch->last_partition = next;
-    if (use_ibpb && !wrmsr_safe(MSR_PRED_CMD, PRED_CMD_IBPB)) {
-        use_ibpb = false; // promised by CPUID, refused by the MSR: emulators do that
+    if (!wrmsr_safe(MSR_PRED_CMD, PRED_CMD_IBPB)) {
+        mitigations_ibpb = false; // promised by CPUID, refused by the MSR: emulators do that
     }
 }
 

@@ -10,12 +10,27 @@
 #define MITIGATE_L1D_FLUSH 2 // L1 terminal fault
 
 #ifndef __ASSEMBLER__
+#include "arch/x86/host_internal.h"
 #include "arch/x86/virt.h"
 
 void mitigations_init(void);     // boot processor: decide and log
 void mitigations_init_cpu(void); // every processor
+
+extern bool mitigations_ibpb; // between partitions
+void mitigations_barrier(void);
 // From the VP load of a back end: barrier if the last VP loaded here was another partition's.
-void mitigations_switch(const struct partition *next);
+static inline void mitigations_switch(const struct partition *next)
+{
+    struct arch_cpu *arch = this_arch_cpu();
+
+    if (arch->last_partition == next) {
+        return;
+    }
+    arch->last_partition = next;
+    if (mitigations_ibpb) {
+        mitigations_barrier();
+    }
+}
 
 extern uint8_t mitigations_at_entry;
 void mitigations_flush_l1d(void); // from entry code when MITIGATE_L1D_FLUSH is set

@@ -23,8 +23,9 @@ struct vp_exit {
         struct {
             uint16_t port;
             uint8_t size; // 1, 2, 4
-            bool in, string, rep;
-            uint8_t seg; // string: segment register number, 3 = DS (HV_REG_ES + n)
+            bool in, string;
+            bool rep;    // of string instructions, as is
+            uint8_t seg; // the segment register's number, 3 = DS (HV_REG_ES + n)
         } io;
         struct {
             gpa_t gpa;
@@ -54,7 +55,7 @@ struct vp_exit {
 // Result of virt_ops.mode(); the low bits are the execution state of intercept messages (TLFS).
 #define VP_MODE_CPL 3u
 #define VP_MODE_PE BIT(2)
-#define VP_MODE_AM BIT(3)
+#define VP_MODE_AM BIT(3) // by exit_state() only
 #define VP_MODE_LMA BIT(4)
 #define VP_MODE_STATE 0x1fu
 #define VP_MODE_CS_L BIT(16) // 64-bit code segment

@@ -55,6 +55,16 @@ static void serve_disks(void)
     arm(disks_service(plat_now_ns()));
 }
 
+// True: there is more to serve.
+static bool serve_pending_disks(void)
+{
+    if (!disks_pending()) {
+        return false;
+    }
+    serve_disks();
+    return disks_pending();
+}
+
 static void run_timers(void)
 {
     uint64_t now = plat_now_ns(), next = VM_NO_DEADLINE;
@@ -256,9 +266,9 @@ static void serve_intercept(uint64_t cookie, struct completion *done)
     }
 }
 
-static uint64_t wait_for_intercept(const struct completion *done, uint32_t seen)
+static uint64_t wait_for_intercept(const struct completion *done, uint32_t seen, bool busy)
 {
-    bool idle = (nic == NULL || !nic->pending) && !disks_pending() && !timer_fired && !doorbell_rang &&
+    bool idle = !busy && (nic == NULL || !nic->pending) && !timer_fired && !doorbell_rang &&
                 !dp_work_waiting() && wake_prepare(&wake_data, seen);
     uint32_t flags = done->flags | (idle ? (uint32_t)HV_XWAIT_BLOCK : 0);
     uint64_t cookie;
@@ -296,6 +306,7 @@ void dataplane_run(void)
     for (;;) {
         uint32_t seen;
         uint64_t cookie;
+        bool busy;
 
         cpu_take_interrupts();
         seen = wake_seen(&wake_data);
@@ -309,17 +320,15 @@ void dataplane_run(void)
         if (nic != NULL && nic->pending) {
             serve_nic();
         }
-        if (disks_pending()) {
-            serve_disks();
-        }
         if (doorbell_rang) {
             take_doorbells();
         }
         if (dp_work_waiting()) {
             run_work();
         }
+        busy = serve_pending_disks();
         counters.turns++;
-        cookie = wait_for_intercept(&done, seen);
+        cookie = wait_for_intercept(&done, seen, busy);
         done.partition = 0;
         if (cookie != 0) {
             serve_intercept(cookie, &done);

@@ -74,27 +74,24 @@ bool vmx_interruptible(struct vp *vp)
 
 // Bochs 2.7 blocks NMIs at an entry that says so, and never unblocks them at one that does not: a VP that is entered
 // after one in its NMI handler comes back as if it were in one as well. Nothing but its own NMI can have done that.
-// Where there have never been any, nothing is to be looked after.
-static bool nmis_used;
+bool vmx_nmis_used;
 
-void vmx_nmi_loaded(struct vp *vp)
+void vmx_nmi_note_loaded(struct vp *vp)
 {
-    if (__builtin_expect(nmis_used, 0)) {
-        vp->vmx.nmi_blocked = (vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKED_BY_NMI) != 0;
-    }
+    vp->vmx.nmi_blocked = (vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKED_BY_NMI) != 0;
 }
 
 void vmx_nmi_blocked(struct vp *vp)
 {
-    nmis_used = true;
+    vmx_nmis_used = true;
     vp->vmx.nmi_blocked = true;
 }
 
-void vmx_nmi_settle(struct vp *vp)
+void vmx_nmi_settle_used(struct vp *vp)
 {
     uint64_t blocking;
 
-    if (__builtin_expect(!nmis_used, 1) || vp->vmx.nmi_blocked) {
+    if (vp->vmx.nmi_blocked) {
         return;
     }
     blocking = vmread(VMCS_GUEST_INTERRUPTIBILITY);

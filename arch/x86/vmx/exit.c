@@ -106,10 +106,10 @@ static void fill_io(struct vp *vp)
     e->qual[0] = q;
     e->io.size = (uint8_t)((q & 7) + 1);
     e->io.in = (q & BIT(3)) != 0;
-    e->io.rep = (q & BIT(5)) != 0;
     e->io.port = (uint16_t)(q >> 16);
     e->io.string = (q & BIT(4)) != 0;
     if ((q & BIT(4)) != 0) {
+        e->io.rep = (q & BIT(5)) != 0;
         e->io.seg = vmx_controls.string_io_info ? (uint8_t)(vmread(VMCS_EXIT_INSN_INFO) >> 15 & 7) : 3;
     }
 }

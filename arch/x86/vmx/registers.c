@@ -273,31 +273,32 @@ static bool get_live(struct vp *vp, uint32_t name, uint64_t *value)
 
 // PE and AM are the guest's own bits (control.c), so the real CR0 has them. One shift takes each field to its place:
 // DPL from bit 5, PE from 0, AM from 18, LMA from 10, L and D from 13.
-static inline uint32_t mode_of(uint32_t cs_rights)
+static inline uint32_t mode_of(uint32_t cs_rights, uint32_t cr0)
 {
-    uint32_t cr0 = (uint32_t)vmread(VMCS_GUEST_CR0);
     uint32_t ss = (uint32_t)vmread(VMCS_GUEST_ES_RIGHTS + 4);
     uint32_t efer = (uint32_t)vmread(VMCS_GUEST_EFER);
 
-    return (ss >> 5 & VP_MODE_CPL) | (cr0 << 2 & VP_MODE_PE) | (cr0 >> 15 & VP_MODE_AM) |
-           (efer >> 6 & VP_MODE_LMA) | (cs_rights << 3 & (VP_MODE_CS_L | VP_MODE_CS_D));
+    return (ss >> 5 & VP_MODE_CPL) | (cr0 << 2 & VP_MODE_PE) | (efer >> 6 & VP_MODE_LMA) |
+           (cs_rights << 3 & (VP_MODE_CS_L | VP_MODE_CS_D));
 }
 
 uint32_t vmx_mode(struct vp *vp)
 {
     (void)vp;
-    return mode_of((uint32_t)vmread(VMCS_GUEST_CS_RIGHTS));
+    return mode_of((uint32_t)vmread(VMCS_GUEST_CS_RIGHTS), (uint32_t)vmread(VMCS_GUEST_CR0));
 }
 
 void vmx_exit_state(struct vp *vp, struct hv_intercept_header *h)
 {
     struct hv_register_page *regs = vp->regs;
+    uint32_t cr0 = (uint32_t)vmread(VMCS_GUEST_CR0);
 
     regs->rip = h->rip = vmread(VMCS_GUEST_RIP);
     regs->rflags = h->rflags = vmread(VMCS_GUEST_RFLAGS);
     regs->gpr[GPR_RSP] = vmread(VMCS_GUEST_RSP);
     get_segment(HV_REG_CS - HV_REG_ES, &h->cs);
-    h->execution_state = mode_of(h->cs.attributes) & VP_MODE_STATE;
+    h->execution_state = (uint16_t)((mode_of(h->cs.attributes, cr0) & VP_MODE_STATE) |
+                                    (cr0 >> 15 & VP_MODE_AM));
 }
 
 static __attribute__((noinline)) bool get_other(struct vp *vp, uint32_t name, union hv_register_value *value)

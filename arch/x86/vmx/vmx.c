@@ -25,10 +25,15 @@ static const struct npt_format ept_format = {
     .addr_mask = 0x000ffffffffff000ull,
 };
 
-static void must(bool ok, const char *what)
+static __attribute__((noinline, noreturn, cold)) void failed(const char *what)
 {
-    if (!ok) {
-        panic("%s failed on processor %u", what, this_cpu()->index);
+    panic("%s failed on processor %u", what, this_cpu()->index);
+}
+
+static inline void must(bool ok, const char *what)
+{
+    if (__builtin_expect(!ok, 0)) {
+        failed(what);
     }
 }
 
@@ -82,7 +87,7 @@ static void init_host_state(void)
     vmwrite(VMCS_HOST_RIP, (uint64_t)vmx_exit_point);
 }
 
-static void set_host_processor(struct vp *vp)
+static __attribute__((noinline)) void set_host_processor(struct vp *vp)
 {
     struct cpu *c = this_cpu();
     struct arch_cpu *arch = c->arch;
@@ -100,7 +105,7 @@ static void set_host_processor(struct vp *vp)
 static void vmx_vp_load(struct vp *vp)
 {
     must(vmptrld(&vp->vmx.vmcs), "VMPTRLD");
-    if (vp->vmx.last_cpu != this_cpu()->index) {
+    if (__builtin_expect(vp->vmx.last_cpu != this_cpu()->index, 0)) {
         set_host_processor(vp);
     }
     vmx_nmi_loaded(vp);

@@ -50,14 +50,31 @@ void vmx_inject(struct vp *vp, enum event_type type, uint8_t vector, bool has_er
 bool vmx_event_pending(struct vp *vp);
 bool vmx_interruptible(struct vp *vp);
 bool vmx_nmi_allowed(struct vp *vp);
-void vmx_nmi_loaded(struct vp *vp);  // after VMPTRLD
 void vmx_nmi_blocked(struct vp *vp); // by an event or state given to the VP
-void vmx_nmi_settle(struct vp *vp);  // before VMCLEAR, and before the blocking is looked at
 void vmx_want_windows(struct vp *vp, bool interrupt, bool nmi);
 bool vmx_requeue_event(void);        // what IDT vectoring says was being delivered; false if nothing
 void vmx_restore_nmi_blocking(void); // IRET had lifted it when the exit hit
 void vmx_reflect_debug(struct vp *vp, uint32_t info, uint64_t dr6_bits);
 void vmx_reflect_alignment(uint32_t info);
+
+// NMIs: where there have never been any, nothing is to be looked after.
+extern bool vmx_nmis_used;
+void vmx_nmi_note_loaded(struct vp *vp);
+void vmx_nmi_settle_used(struct vp *vp);
+
+static inline void vmx_nmi_loaded(struct vp *vp) // after VMPTRLD
+{
+    if (__builtin_expect(vmx_nmis_used, 0)) {
+        vmx_nmi_note_loaded(vp);
+    }
+}
+
+static inline void vmx_nmi_settle(struct vp *vp) // before VMCLEAR, and before the blocking is looked at
+{
+    if (__builtin_expect(vmx_nmis_used, 0)) {
+        vmx_nmi_settle_used(vp);
+    }
+}
 
 // entry.S: one entry; comes back from vmx_exit() or vmx_entry_failed(). General registers are taken from and
 // left in vp->regs->gpr[].
