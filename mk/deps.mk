@@ -75,6 +75,8 @@ zydis_SRCS := $(addprefix $(ZYDIS_DIR)/src/,Decoder.c DecoderData.c MetaInfo.c M
 	Segment.c SharedData.c String.c Utils.c Zydis.c)
 ZYDIS_DEFINES := -DZYAN_NO_LIBC -DZYDIS_STATIC_BUILD -DZYCORE_STATIC_BUILD -DZYDIS_DISABLE_FORMATTER \
 	-DZYDIS_DISABLE_ENCODER
+# It decodes in the data plane, where vector registers are a guest's.
+zydis_CFLAGS_FREE := -mgeneral-regs-only
 zydis_CFLAGS := $(ZYDIS_DEFINES) -I$(DEPS)/include/zydis -I$(ZYDIS_DIR)/src
 
 # No files, threads, locks or shared libraries of its own: mgmt/store/vfs.c is its operating system. The journal is
@@ -97,7 +99,7 @@ define dep_object
 $(DEPS)/obj/free/$(1)/$(notdir $(2:.c=.o)): $(2) mk/deps.mk mk/config.mk | $(LIBC)
 	$$(call say,CC,$$<)
 	@mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(DEP_CFLAGS_FREE) $$(FREESTANDING_LIBC) $$($(1)_CFLAGS) $$(DEPFLAGS) -c -o $$@ $$<
+	$$(Q)$$(CC) $$(DEP_CFLAGS_FREE) $$(FREESTANDING_LIBC) $$($(1)_CFLAGS) $$($(1)_CFLAGS_FREE) $$(DEPFLAGS) -c -o $$@ $$<
 $(DEPS)/obj/host/$(1)/$(notdir $(2:.c=.o)): $(2) mk/deps.mk mk/config.mk
 	$$(call say,HOSTCC,$$<)
 	@mkdir -p $$(@D)
