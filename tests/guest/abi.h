@@ -17,7 +17,9 @@
 #define GUEST_STACK_TOP 0x200000u      // of VP 0; the others below, 16 KiB each
 #define GUEST_DATA_GPA 0x300000u       // free for tests
 #define GUEST_UNMAPPED_GPA 0x20000000u // emulated device memory
-#define GUEST_CHECKED_GPA 0x30000000u  // unmapped: the root crashes the guest's VP
+#define GUEST_DOORBELL_GPA                                                                                   \
+    (GUEST_UNMAPPED_GPA + 0x800)      // in the emulated device, which sees what does not ring
+#define GUEST_CHECKED_GPA 0x30000000u // unmapped: the root crashes the guest's VP
 
 // Ports.
 #define PORT_CHAR 0xe9   // one byte of text

@@ -53,6 +53,21 @@ void guest_mmio(void)
     CHECK(load64(GUEST_UNMAPPED_GPA + 8) == 42);
 }
 
+// A doorbell takes plain stores of up to four bytes; the device sees all else.
+void guest_doorbell(void)
+{
+    uint64_t bell = GUEST_DOORBELL_GPA;
+
+    store64(bell, 0x1122334455667788);
+    CHECK(load64(bell) == 0x1122334455667788);
+    __asm__ volatile("movl %0, (%1)" : : "r"(5), "r"(bell) : "memory");
+    __asm__ volatile("movw %w0, (%1)" : : "r"(6), "r"(bell) : "memory");
+    __asm__ volatile("movb %b0, (%1)" : : "q"(7), "r"(bell) : "memory");
+    CHECK(load64(bell) == 0x1122334455667788);
+    store64(bell, 42);
+    CHECK(load64(bell) == 42);
+}
+
 void guest_unmapped(void)
 {
     load64(GUEST_CHECKED_GPA);

@@ -16,6 +16,10 @@ bool after_ap_fault(struct guest *g);
 bool after_refused(struct guest *g);
 bool serve_chaos(struct guest *g, uint32_t vp, uint32_t *flags);
 
+// doorbell.c
+bool setup_doorbell(struct guest *g);
+bool after_doorbell(struct guest *g);
+
 #define TEST(...)
 #define ROOT_TEST(name_) bool root_##name_(void);
 #include "tests/guest/tests.def"
