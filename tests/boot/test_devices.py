@@ -153,7 +153,8 @@ def test_a_disk_that_is_copied_ends_with_its_guest(client, tmp_path):
 
 
 @pytest.mark.skipif("KEELSON_VTX_DEVICES" not in os.environ,
-                    reason="a guest's process crashes now and then in Bochs (docs/decisions.md, known faults); KEELSON_VTX_DEVICES=1 runs it")
+                    reason="guests' processes used to crash in Bochs, and too few runs since say that they do not "
+                           "(docs/decisions.md, known faults); KEELSON_VTX_DEVICES=1 runs it")
 def test_devices_on_vtx(tmp_path):
     """The same in Bochs, in one boot."""
     with Booted("devices-vtx", "vtx", cpus=1) as machine:

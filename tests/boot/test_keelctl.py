@@ -314,6 +314,8 @@ class Terminal:
             self._read(0.1)
             done, status = os.waitpid(self.pid, os.WNOHANG)
             if done:
+                while self._read(0):  # its last words are in the terminal's buffer
+                    pass
                 os.close(self.fd)
                 return status
         os.kill(self.pid, signal.SIGKILL)
