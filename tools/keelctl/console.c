@@ -21,6 +21,7 @@
 #define CLOSE_SECONDS 2.0
 
 static volatile sig_atomic_t told_to_end;
+static sigset_t signals_before; // the session's
 
 static void on_signal(int number)
 {
@@ -95,6 +96,14 @@ static int poll_timeout(const struct session *s)
     return s->idle > 0 && s->input_ended ? 100 : -1;
 }
 
+// Signals that end the session arrive in here alone, so that none comes between a look at told_to_end and the wait.
+static void wait_for(struct pollfd *p, nfds_t count, int timeout_ms)
+{
+    struct timespec timeout = {.tv_nsec = timeout_ms * 1000000l}; // below a second
+
+    ppoll(p, count, timeout_ms < 0 ? NULL : &timeout, &signals_before);
+}
+
 // Runs until the user leaves (true) or the connection ends (false).
 static bool run(struct session *s)
 {
@@ -106,7 +115,7 @@ static bool run(struct session *s)
         if (ws_wants_write(s->ws)) {
             p[0].events |= POLLOUT;
         }
-        poll(p, 2, poll_timeout(s));
+        wait_for(p, 2, poll_timeout(s));
         if (told_to_end || s->output_failed || idle_over(s)) {
             return true;
         }
@@ -145,6 +154,13 @@ static void catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal};
 
+    sigset_t ending;
+
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGTERM);
+    sigaddset(&ending, SIGHUP);
+    sigaddset(&ending, SIGINT);
+    sigprocmask(SIG_BLOCK, &ending, &signals_before);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
     sigaction(SIGINT, &action, NULL);
@@ -194,6 +210,7 @@ static enum status attach(struct client *c, struct session *s, const char *id, c
         status = ended(s, id);
     }
     ws_free(s->ws);
+    sigprocmask(SIG_SETMASK, &signals_before, NULL);
     return status;
 }
 
