@@ -13,7 +13,7 @@ BOOT_TEST_NEEDS := image tools $(GUEST_VMLINUZ) $(GUEST_BUSYBOX)
 $(GUEST_VMLINUZ) $(GUEST_BUSYBOX): ;
 
 test: test-build ## all tiers: unit, API, fuzzers briefly, micro-guests, booted nodes; ends with "N passed, N failed"
-	$(Q)$(RUN_TESTS) --fuzz-seconds $(TEST_FUZZ_SECONDS) unit sim fuzz guest boot
+	$(Q)$(RUN_TESTS) --fuzz-seconds $(TEST_FUZZ_SECONDS) --fuzz-seed 1 unit sim fuzz guest boot
 
 test-unit: $(UNIT_BINS) ## unit tests on the host, with sanitizers
 	$(Q)$(RUN_TESTS) unit

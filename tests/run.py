@@ -140,7 +140,7 @@ def run_fuzzer(name, args):
     corpus = args.build / "fuzz" / name
     corpus.mkdir(parents=True, exist_ok=True)
     seeds = ROOT / "tests" / "fuzz" / "corpus" / name
-    command = [args.build / "host" / "fuzz" / name, f"-max_total_time={args.fuzz_seconds}", "-verbosity=0", "-timeout=60",
+    command = [args.build / "host" / "fuzz" / name, f"-max_total_time={args.fuzz_seconds}", f"-seed={args.fuzz_seed}", "-verbosity=0", "-timeout=60",
                "-print_final_stats=1", f"-artifact_prefix={args.build}/fuzz/{name}-", corpus]
     try:
         done = subprocess.run(command + [seeds] * seeds.is_dir(), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -249,6 +249,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--deps", type=pathlib.Path, default=ROOT / "build" / "deps")
+    parser.add_argument("--fuzz-seed", type=int, default=0, help="where a target's random numbers start; 0: anew each time")
     parser.add_argument("--fuzz-seconds", type=int, default=20, help="how long each fuzz target runs")
     parser.add_argument("--only", default="", help="run only tests whose name contains this")
     parser.add_argument("tiers", nargs="+", choices=["unit", "sim", "fuzz", "guest", "boot"])
