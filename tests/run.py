@@ -140,7 +140,8 @@ def run_fuzzer(name, args):
     corpus = args.build / "fuzz" / name
     corpus.mkdir(parents=True, exist_ok=True)
     seeds = ROOT / "tests" / "fuzz" / "corpus" / name
-    command = [args.build / "host" / "fuzz" / name, f"-max_total_time={args.fuzz_seconds}", f"-seed={args.fuzz_seed}", "-verbosity=0", "-timeout=60",
+    command = [args.build / "host" / "fuzz" / name, f"-max_total_time={args.fuzz_seconds}",
+               f"-seed={args.fuzz_seed}", "-verbosity=0", "-timeout=60",
                "-print_final_stats=1", f"-artifact_prefix={args.build}/fuzz/{name}-", corpus]
     try:
         done = subprocess.run(command + [seeds] * seeds.is_dir(), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
