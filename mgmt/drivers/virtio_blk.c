@@ -7,6 +7,7 @@
 
 #include "mgmt/drivers/disk_unit.h"
 #include "mgmt/drivers/virtio_pci.h"
+#include "mgmt/drivers/virtqueue.h"
 #include "mgmt/plat.h"
 
 #include <string.h>
@@ -43,11 +44,7 @@
 #define STATUS_UNSUPPORTED 2
 #define STATUS_NONE 0xff // not written yet
 
-#define DESC_NEXT 1
-#define DESC_WRITE 2 // the device writes the buffer
-#define USED_NO_NOTIFY 1
 #define EXTRA 2u // descriptors of a request beside its data
-#define QUEUE_MAX 256u
 #define QUEUE_MIN 4u
 
 #define QUEUE_OFFSET 0x10000u
@@ -57,31 +54,6 @@
 #define PROBE_STEP_US 20u
 #define BUDGET 64u // completions a service call
 
-struct desc { // 2.6.5
-    uint64_t address;
-    uint32_t length;
-    uint16_t flags;
-    uint16_t next;
-};
-struct avail { // 2.6.6
-    uint16_t flags;
-    uint16_t index;
-    uint16_t ring[QUEUE_MAX];
-};
-struct used_elem {
-    uint32_t id;
-    uint32_t length;
-};
-struct used { // 2.6.8
-    uint16_t flags;
-    uint16_t index;
-    struct used_elem ring[QUEUE_MAX];
-};
-struct queue_memory {
-    struct desc desc[QUEUE_MAX];
-    struct avail avail;
-    struct used used __attribute__((aligned(16)));
-};
 struct slot_memory {
     uint32_t type, reserved;
     uint64_t sector;
@@ -93,7 +65,7 @@ struct slot_memory {
     uint8_t pad[31];
 };
 _Static_assert(sizeof(struct slot_memory) == 64, "virtio_blk_req header, discard segment, status");
-_Static_assert(sizeof(struct queue_memory) <= SLOTS_OFFSET - QUEUE_OFFSET, "layout of the memory");
+_Static_assert(sizeof(struct virtq_memory) <= SLOTS_OFFSET - QUEUE_OFFSET, "layout of the memory");
 
 enum state { READY, RESETTING, FAILED };
 
@@ -102,7 +74,7 @@ struct virtio_blk {
     struct disk_unit unit;
     struct virtio_pci bus;
     struct pci_device pci;
-    volatile struct queue_memory *queue;
+    volatile struct virtq_memory *queue;
     volatile struct slot_memory *slots;
     uint64_t queue_gpa, slots_gpa;
     mmio_t notify;
@@ -112,7 +84,7 @@ struct virtio_blk {
     uint16_t next_avail; // free running
     uint16_t next_used;
     uint16_t free_first, free_count; // list of free descriptors through `next`
-    uint16_t next[QUEUE_MAX];
+    uint16_t next[VIRTQ_MAX];
     uint16_t chain[UNIT_SLOTS];        // first descriptor of a slot's request
     uint16_t chain_length[UNIT_SLOTS]; // 0: none
     enum state state;
@@ -143,7 +115,7 @@ static void clear_queue(struct virtio_blk *b)
 static void append(struct virtio_blk *b, uint64_t gpa, uint32_t length, uint16_t flags)
 {
     uint16_t i = b->free_first;
-    volatile struct desc *d = &b->queue->desc[i];
+    volatile struct virtq_desc *d = &b->queue->desc[i];
 
     d->address = gpa;
     d->length = length;
@@ -172,7 +144,7 @@ static void publish(struct virtio_blk *b)
     __atomic_thread_fence(__ATOMIC_RELEASE);
     b->queue->avail.index = b->next_avail;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if ((b->queue->used.flags & USED_NO_NOTIFY) == 0) {
+    if ((b->queue->used.flags & VIRTQ_USED_NO_NOTIFY) == 0) {
         mmio_write16(b->notify, 0, 0);
     }
 }
@@ -199,12 +171,13 @@ static void append_data(struct virtio_blk *b, uint32_t slot, enum block_op step)
         m->discard.sector = r->sector;
         m->discard.sectors = r->sectors;
         m->discard.flags = 0;
-        append(b, slot_gpa(b, slot, offsetof(struct slot_memory, discard)), sizeof(m->discard), DESC_NEXT);
+        append(b, slot_gpa(b, slot, offsetof(struct slot_memory, discard)), sizeof(m->discard),
+               VIRTQ_DESC_NEXT);
         return;
     }
     for (uint32_t i = 0; step != BLOCK_FLUSH && i < r->segment_count; i++) {
         append(b, r->segments[i].gpa, r->segments[i].length,
-               DESC_NEXT | (step == BLOCK_READ ? DESC_WRITE : 0));
+               VIRTQ_DESC_NEXT | (step == BLOCK_READ ? VIRTQ_DESC_WRITE : 0));
     }
 }
 
@@ -218,12 +191,12 @@ static void begin_chain(struct virtio_blk *b, uint32_t slot, uint32_t type, uint
     m->status = STATUS_NONE;
     b->chain_length[slot] = b->free_count; // less what is left at its end
     b->chain[slot] = b->free_first;
-    append(b, slot_gpa(b, slot, 0), offsetof(struct slot_memory, discard), DESC_NEXT);
+    append(b, slot_gpa(b, slot, 0), offsetof(struct slot_memory, discard), VIRTQ_DESC_NEXT);
 }
 
 static void end_chain(struct virtio_blk *b, uint32_t slot)
 {
-    append(b, slot_gpa(b, slot, offsetof(struct slot_memory, status)), 1, DESC_WRITE);
+    append(b, slot_gpa(b, slot, offsetof(struct slot_memory, status)), 1, VIRTQ_DESC_WRITE);
     b->chain_length[slot] = (uint16_t)(b->chain_length[slot] - b->free_count);
     offer(b, b->chain[slot]);
 }
@@ -341,9 +314,9 @@ static bool set_up(struct virtio_blk *b)
 {
     const struct virtio_pci_queue q = {
         .size = b->size,
-        .descriptors = b->queue_gpa + offsetof(struct queue_memory, desc),
-        .driver = b->queue_gpa + offsetof(struct queue_memory, avail),
-        .device = b->queue_gpa + offsetof(struct queue_memory, used),
+        .descriptors = b->queue_gpa + offsetof(struct virtq_memory, desc),
+        .driver = b->queue_gpa + offsetof(struct virtq_memory, avail),
+        .device = b->queue_gpa + offsetof(struct virtq_memory, used),
         .vector = b->vector,
     };
 
@@ -507,7 +480,7 @@ static void read_serial(struct virtio_blk *b)
     bool more = false;
 
     begin_chain(b, slot, TYPE_GET_ID, 0);
-    append(b, slot_gpa(b, buffer, 0), ID_SIZE, DESC_NEXT | DESC_WRITE);
+    append(b, slot_gpa(b, buffer, 0), ID_SIZE, VIRTQ_DESC_NEXT | VIRTQ_DESC_WRITE);
     end_chain(b, slot);
     publish(b);
     while (!more && plat_now_ns() < end) {
@@ -542,7 +515,7 @@ static bool reset_and_negotiate(struct virtio_blk *b, const char **why)
     if (b->bus.config_length < CONFIG_SIZE_LATE) {
         b->features &= ~F_LATE;
     }
-    b->size = virtio_pci_queue_size(&b->bus, 0, QUEUE_MAX);
+    b->size = virtio_pci_queue_size(&b->bus, 0, VIRTQ_MAX);
     if ((b->features & VIRTIO_F_VERSION_1) == 0 || b->size < QUEUE_MIN || !set_up(b)) {
         *why = "it refuses the driver's features or queue";
         return false;
@@ -573,7 +546,7 @@ bool virtio_blk_probe(const struct disk_setup *setup, struct disk_controller *ou
 
     pci_enable(&setup->pci, false);
     b->pci = setup->pci;
-    b->queue = (volatile struct queue_memory *)(setup->memory.va + QUEUE_OFFSET);
+    b->queue = (volatile struct virtq_memory *)(setup->memory.va + QUEUE_OFFSET);
     b->queue_gpa = setup->memory.gpa + QUEUE_OFFSET;
     b->slots = (volatile struct slot_memory *)(setup->memory.va + SLOTS_OFFSET);
     b->slots_gpa = setup->memory.gpa + SLOTS_OFFSET;

@@ -6,6 +6,7 @@
 #include "mgmt/drivers/virtio_net.h"
 
 #include "mgmt/drivers/virtio_pci.h"
+#include "mgmt/drivers/virtqueue.h"
 
 #include <string.h>
 
@@ -21,11 +22,8 @@
 #define ISR_QUEUE 1
 #define ISR_CONFIG 2
 
-#define DESC_WRITE 2 // the device writes the buffer
 #define AVAIL_NO_INTERRUPT 1
-#define USED_NO_NOTIFY 1
 
-#define QUEUE_MAX FRAME_BUFFERS
 #define NET_HEADER 12 // struct virtio_net_hdr with num_buffers, 5.1.6
 #define QUEUE_BYTES 16384u
 
@@ -35,42 +33,18 @@
 
 enum { RX_QUEUE, TX_QUEUE, QUEUES };
 
-struct desc { // 2.6.5
-    uint64_t address;
-    uint32_t length;
-    uint16_t flags;
-    uint16_t next;
-};
-struct avail { // 2.6.6
-    uint16_t flags;
-    uint16_t index;
-    uint16_t ring[QUEUE_MAX];
-};
-struct used_elem {
-    uint32_t id;
-    uint32_t length;
-};
-struct used { // 2.6.8
-    uint16_t flags;
-    uint16_t index;
-    struct used_elem ring[QUEUE_MAX];
-};
-struct queue_memory {
-    struct desc desc[QUEUE_MAX];
-    struct avail avail;
-    struct used used __attribute__((aligned(16)));
-};
-_Static_assert(sizeof(struct queue_memory) <= QUEUE_BYTES, "virtqueue");
+_Static_assert(sizeof(struct virtq_memory) <= QUEUE_BYTES, "virtqueue");
+_Static_assert(FRAME_BUFFERS == VIRTQ_MAX, "descriptor n stands for frame buffer n");
 _Static_assert(QUEUES *QUEUE_BYTES <= NIC_DMA_SIZE, "virtqueues");
 
 struct queue {
-    volatile struct queue_memory *mem;
+    volatile struct virtq_memory *mem;
     uint64_t gpa;
     mmio_t notify;
     uint16_t size;       // power of two
     uint16_t next_avail; // free running
     uint16_t next_used;
-    bool held[QUEUE_MAX]; // the device has this buffer
+    bool held[VIRTQ_MAX]; // the device has this buffer
 };
 
 static struct virtio_net {
@@ -98,7 +72,7 @@ static void publish(struct virtio_net *v, unsigned queue)
     __atomic_thread_fence(__ATOMIC_RELEASE);
     q->mem->avail.index = q->next_avail;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if ((q->mem->used.flags & USED_NO_NOTIFY) == 0) {
+    if ((q->mem->used.flags & VIRTQ_USED_NO_NOTIFY) == 0) {
         mmio_write16(q->notify, 0, (uint16_t)queue);
     }
 }
@@ -113,7 +87,7 @@ static uint16_t outstanding(const struct queue *q)
 static bool take_used(struct queue *q, uint16_t *index, uint32_t *length)
 {
     while (outstanding(q) > 0 && q->next_used != q->mem->used.index) {
-        volatile struct used_elem *e = &q->mem->used.ring[q->next_used % q->size];
+        volatile struct virtq_used_elem *e = &q->mem->used.ring[q->next_used % q->size];
         uint32_t id;
 
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
@@ -278,17 +252,17 @@ static bool start_queue(struct virtio_net *v, uint16_t index, struct nic_memory 
     struct queue *q = &v->queue[index];
     struct virtio_pci_queue place = {.vector = vector};
 
-    q->size = virtio_pci_queue_size(&v->bus, index, QUEUE_MAX);
+    q->size = virtio_pci_queue_size(&v->bus, index, VIRTQ_MAX);
     if (q->size == 0) {
         return false;
     }
-    q->mem = (volatile struct queue_memory *)(dma.va + index * QUEUE_BYTES);
+    q->mem = (volatile struct virtq_memory *)(dma.va + index * QUEUE_BYTES);
     q->gpa = dma.gpa + index * QUEUE_BYTES;
     memset(dma.va + index * QUEUE_BYTES, 0, QUEUE_BYTES);
     place.size = q->size;
-    place.descriptors = q->gpa + offsetof(struct queue_memory, desc);
-    place.driver = q->gpa + offsetof(struct queue_memory, avail);
-    place.device = q->gpa + offsetof(struct queue_memory, used);
+    place.descriptors = q->gpa + offsetof(struct virtq_memory, desc);
+    place.driver = q->gpa + offsetof(struct virtq_memory, avail);
+    place.device = q->gpa + offsetof(struct virtq_memory, used);
     return virtio_pci_queue_start(&v->bus, index, &place, &q->notify);
 }
 
@@ -298,10 +272,10 @@ static void describe_buffers(struct virtio_net *v, unsigned queue)
     bool tx = queue == TX_QUEUE;
 
     for (uint16_t i = 0; i < q->size; i++) {
-        q->mem->desc[i] = (struct desc){
+        q->mem->desc[i] = (struct virtq_desc){
             .address = v->nic.rings->memory_gpa + frame_offset(tx, i),
             .length = FRAME_BUFFER_SIZE,
-            .flags = tx ? 0 : DESC_WRITE,
+            .flags = tx ? 0 : VIRTQ_DESC_WRITE,
         };
         if (tx) {
             memset(frame_data(v->nic.rings, true, i) - NET_HEADER, 0, NET_HEADER);

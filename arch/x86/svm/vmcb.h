@@ -89,8 +89,9 @@ _Static_assert(offsetof(struct vmcb, cr2) == 0x640, "VMCB");
 _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB");
 _Static_assert(sizeof(struct vmcb) == 4096, "VMCB");
 
+// intercept_cr
+#define SVM_ICPT_WRITE_CR8 BIT(16 + 8)
 // intercept_misc1
-#define SVM_ICPT_WRITE_CR8 BIT(16 + 8) // of intercept_cr
 #define SVM_ICPT_INTR BIT(0)
 #define SVM_ICPT_NMI BIT(1)
 #define SVM_ICPT_INIT BIT(3)
