@@ -13,7 +13,8 @@
 #define RESUME_ROOM 8192u // free bytes in the UART's ring at which lines are shown again
 #define LOG_SHOWN 8192u   // bytes of the log that the monitor shows
 
-static bool sync = true;          // polled until interrupts work, and again after a panic
+static enum uart_mode mode = UART_POLLED; // until interrupts work, and again at the end
+static bool ending;                       // it stays polled
 static char partial[PARTIAL_MAX]; // [output lock] the shell's unfinished line
 static size_t partial_len;        // [output lock]
 static uint32_t hidden;           // [output lock] log lines since the last that was shown
@@ -27,17 +28,17 @@ void console_init(const struct boot_info *info)
     host_uart_init(info->com_port, info->com_irq);
 }
 
-void console_set_sync(void)
+void console_panic(void)
 {
-    sync = true;
-    (void)host_uart_write("", 0, true); // what waits in the ring goes first
+    ending = true;
+    mode = UART_PANIC;
+    (void)host_uart_write("", 0, mode); // what waits in the ring goes first
 }
 
-// Polling takes no lock: after a panic its holder has stopped. Returns what unlock_output() wants to know, since
-// another processor may end the polling meanwhile.
+// After a panic no lock is taken: its holder has stopped. Returns what unlock_output() wants to know.
 static bool lock_output(void)
 {
-    bool locked = !sync;
+    bool locked = mode != UART_PANIC;
 
     if (locked) {
         spin_lock(&output_lock);
@@ -52,16 +53,26 @@ static void unlock_output(bool locked)
     }
 }
 
+void console_end(void)
+{
+    bool locked = lock_output();
+
+    ending = true;
+    mode = locked ? UART_POLLED : mode;
+    (void)host_uart_write("", 0, mode);
+    unlock_output(locked);
+}
+
 // [output lock] How many bytes the wire takes without anybody waiting for it.
 static size_t room(void)
 {
-    return sync ? SIZE_MAX : host_uart_room();
+    return mode == UART_RING ? host_uart_room() : SIZE_MAX;
 }
 
 // [output lock] What does not fit is lost: the caller has looked at room(), or does not care.
 static void emit(const char *text, size_t len)
 {
-    (void)host_uart_write(text, len, sync);
+    (void)host_uart_write(text, len, mode);
 }
 
 // [output lock] One whole line above the shell's unfinished one.
@@ -119,7 +130,7 @@ size_t console_shell_write(const char *text, size_t len)
 {
     bool locked = lock_output();
 
-    len = host_uart_write(text, len, sync);
+    len = host_uart_write(text, len, mode);
     for (size_t i = 0; i < len; i++) {
         track_partial(text[i]);
     }
@@ -217,7 +228,9 @@ size_t console_shell_read(char *buf, size_t cap)
     uint32_t head = __atomic_load_n(&input_head, __ATOMIC_ACQUIRE);
     size_t n = 0;
 
-    sync = !host_uart_has_interrupt(); // somebody listens: interrupts work, if the UART has one
+    if (!ending) { // somebody listens: interrupts work, if the UART has one
+        mode = host_uart_has_interrupt() ? UART_RING : UART_POLLED;
+    }
     while (n < cap && input_tail != head) {
         buf[n++] = input[input_tail % INPUT_SIZE];
         __atomic_store_n(&input_tail, input_tail + 1, __ATOMIC_RELEASE);

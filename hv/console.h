@@ -3,9 +3,9 @@
 //
 // The hypervisor owns the UART. Log lines are written whole; what the shell has on its unfinished line is
 // written again after them. Nobody waits for the wire: while the UART's ring is full log lines are left out, and
-// counted by a line of their own when it has drained; the log keeps them. Only until interrupts work and after a
-// panic, and on a machine that gives the UART no interrupt, output is polled. Ctrl-^ followed by a letter reaches the monitor even when the management
-// partition is dead: h help, d dump, l log, r reset.
+// counted by a line of their own when it has drained; the log keeps them. Only until interrupts work, before the end,
+// and on a machine that gives the UART no interrupt, output is polled. Ctrl-^ followed by a letter reaches the monitor
+// even when the management partition is dead: h help, d dump, l log, r reset.
 #ifndef HV_CONSOLE_H
 #define HV_CONSOLE_H
 
@@ -19,7 +19,8 @@ void console_log_line(const char *line, size_t len); // [log lock]
 size_t console_shell_write(const char *text, size_t len);
 size_t console_shell_read(char *buf, size_t cap);
 bool console_input_pending(void);
-void console_set_sync(void);                       // panic: write by polling from now on
+void console_end(void);   // before power-off and reset: what was written is on the wire, and whatever still comes is polled
+void console_panic(void); // the same without locks: other processors have stopped
 void monitor_loop(void) __attribute__((noreturn)); // after a panic: keys d, l, r
 
 // --- log (hv/log.c) ---

@@ -72,11 +72,11 @@ hv_status_t hvcall_x_system_control(struct hvcall *c)
 
     switch (in->action) {
     case HV_X_POWER_OFF:
-        console_set_sync(); // what was written before goes out first
+        console_end();
         LOGN("power off");
         host_power_off();
     case HV_X_REBOOT:
-        console_set_sync();
+        console_end();
         LOGN("reboot");
         host_reset();
     case HV_X_SET_LOG_LEVEL:

@@ -243,7 +243,7 @@ void panic(const char *fmt, ...)
 
     host_stop_others();
     panicking = true; // no locks from here on: their holders have stopped
-    console_set_sync();
+    console_panic();
     n = format_line(text, sizeof(text), "PANIC on processor %u: ", this_cpu()->index);
     va_start(ap, fmt);
     n += format_text(text + n, sizeof(text) - n, fmt, ap);

@@ -30,6 +30,7 @@ UNIT_TIMEOUT_S = 300
 FUZZ_GRACE_S = 240  # beyond a run's own time: reading its corpus, the last input
 PYTEST_TIMEOUT_S = 3000
 TAIL_LINES = 60
+WHY_COLUMNS = 400  # of a failure's message in the closing lines
 # Tiers whose tests run in several processes side by side: name -> pytest's expression for what belongs to it. A
 # node in Bochs takes one processor; whatever starts one has "vtx" in its name. A lane has nodes of its own.
 LANES = {"boot": {"svm": "not vtx", "vtx": "vtx"}}
@@ -173,13 +174,21 @@ def run_fuzz(args):
 # ---- pytest tiers ----------------------------------------------------------------------------------
 
 
+def why(failed):
+    """The first line of a failure's message, and where it was raised."""
+    message = (failed.get("message") or "").strip().splitlines()
+    places = re.findall(r"^\S+\.py:\d+", failed.text or "", re.MULTILINE)
+    return f": {message[0][:WHY_COLUMNS]}{f' ({places[-1]})' if places else ''}" if message else ""
+
+
 def parse_junit(path, tier):
     tally = Tally()
     for case in ElementTree.parse(path).getroot().iter("testcase"):
         name = f"{tier}: {case.get('classname', '').split('.')[-1]}::{case.get('name')}"
         skipped = case.find("skipped")
-        if case.find("failure") is not None or case.find("error") is not None:
-            tally.fail(name)
+        failed = next((case.find(kind) for kind in ("failure", "error") if case.find(kind) is not None), None)
+        if failed is not None:
+            tally.fail(name + why(failed))
         elif skipped is not None:
             tally.skip(name, skipped.get("message", "no reason given"))
         else:

@@ -48,7 +48,12 @@ void *host_map_memory(spa_t base, uint64_t size);
 
 // UART (16550 at boot_info.com_port): transmit by interrupt from a ring; polled when `sync`.
 void host_uart_init(uint16_t port, uint8_t irq);
-size_t host_uart_write(const char *text, size_t len, bool sync); // bytes accepted
+enum uart_mode {
+    UART_RING,   // what fits the ring, which interrupts drain
+    UART_POLLED, // returns when all has left the machine
+    UART_PANIC,  // polled, without the lock: its holder may be stopped
+};
+size_t host_uart_write(const char *text, size_t len, enum uart_mode mode); // bytes accepted
 size_t host_uart_room(void);                                     // what it would accept from now on, at least
 bool host_uart_has_interrupt(void);                              // the ring drains by itself
 int host_uart_read(void);                                        // next received byte, -1 none

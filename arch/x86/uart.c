@@ -2,8 +2,8 @@
 // The console UART, a 16550 (National Semiconductor PC16550D): interrupt-driven transmit ring.
 //
 // Writers fill the ring and whatever fits into the FIFO; the transmit interrupt drains the rest. Nobody
-// waits for the line except in `sync` mode, which a panic uses and which takes no lock: the processor
-// that held it may be stopped.
+// waits for the line except who polls: until interrupts work, at an orderly end, and after a panic, which takes no
+// lock: the processor that held it may be stopped.
 #include "arch/x86/host_internal.h"
 
 #define UART_DATA 0 // with DLAB: divisor low
@@ -21,6 +21,7 @@
 #define MCR_DTR_RTS_OUT2 0x0b // OUT2 gates the interrupt line on PC boards
 #define LSR_DATA 0x01
 #define LSR_THR_EMPTY 0x20
+#define LSR_IDLE 0x40 // the last bit has left the shift register
 #define DIVISOR_115200 1
 #define FIFO_BYTES 16
 #define SYNC_SPINS 1000000
@@ -46,6 +47,20 @@ static void set_interrupts(uint8_t ier)
 static bool transmitter_ready(void)
 {
     return inb(port + UART_LSR) & LSR_THR_EMPTY;
+}
+
+// A transmitter that never becomes ready costs its time-out once.
+static void wait_for(uint8_t status)
+{
+    static bool dead;
+
+    for (unsigned i = 0; i < SYNC_SPINS && !dead; i++) {
+        if (inb(port + UART_LSR) & status) {
+            return;
+        }
+        cpu_pause();
+    }
+    dead = (inb(port + UART_LSR) & status) == 0;
 }
 
 // Moves bytes from the ring to the FIFO; the lock is held.
@@ -87,42 +102,48 @@ void uart_route(void)
     }
 }
 
-static void write_sync_byte(uint8_t byte)
+static void poll_byte(uint8_t byte)
 {
-    for (unsigned i = 0; i < SYNC_SPINS && !transmitter_ready(); i++) {
-        cpu_pause();
-    }
+    wait_for(LSR_THR_EMPTY);
     outb(port + UART_DATA, byte);
 }
 
-static size_t write_sync(const char *text, size_t len)
+// What was written before comes first. The count is bounded: after a panic an interrupt handler may still move `tail`.
+static size_t write_polled(const char *text, size_t len)
 {
-    while (head != tail) { // what was written before comes first
-        write_sync_byte(ring[tail++ % RING_BYTES]);
+    for (uint32_t n = MIN(head - tail, RING_BYTES); n > 0; n--) {
+        poll_byte(ring[tail++ % RING_BYTES]);
     }
     for (size_t i = 0; i < len; i++) {
-        write_sync_byte((uint8_t)text[i]);
+        poll_byte((uint8_t)text[i]);
     }
+    wait_for(LSR_IDLE); // the machine may be off the moment after
     return len;
 }
 
-size_t host_uart_write(const char *text, size_t len, bool sync)
+static size_t write_ring(const char *text, size_t len)
 {
-    if (port == 0) {
-        return len;
-    }
-    if (sync) {
-        return write_sync(text, len);
-    }
-    spin_lock(&lock);
-    size_t room = RING_BYTES - (head - tail);
-    size_t accepted = MIN(len, room);
+    size_t accepted = MIN(len, RING_BYTES - (head - tail));
+
     for (size_t i = 0; i < accepted; i++) {
         ring[head++ % RING_BYTES] = (uint8_t)text[i];
     }
     pump();
-    spin_unlock(&lock);
     return accepted;
+}
+
+size_t host_uart_write(const char *text, size_t len, enum uart_mode mode)
+{
+    if (port == 0) {
+        return len;
+    }
+    if (mode == UART_PANIC) {
+        return write_polled(text, len);
+    }
+    spin_lock(&lock);
+    len = mode == UART_POLLED ? write_polled(text, len) : write_ring(text, len);
+    spin_unlock(&lock);
+    return len;
 }
 
 size_t host_uart_room(void)

@@ -336,6 +336,6 @@ bool console_input_pending(void)
     return false;
 }
 
-void console_set_sync(void)
+void console_end(void)
 {
 }

@@ -34,12 +34,22 @@ static unsigned line_len;
 
 // --- text on the console ---
 
+// However slow the wire is: a line lost is a result lost.
+static void put_line(void)
+{
+    for (size_t at = 0, taken; at < line_len; at += taken) {
+        if (hvif_console_put(line + at, line_len - at, &taken) != HV_STATUS_SUCCESS) {
+            break;
+        }
+    }
+    line_len = 0;
+}
+
 static void put_char(char c)
 {
     if (c == '\n') {
         line[line_len++] = '\n';
-        (void)!hvif_console_write(line, line_len);
-        line_len = 0;
+        put_line();
     } else if (line_len < sizeof(line) - 2) {
         line[line_len++] = c;
     }
