@@ -15,9 +15,9 @@
 
 static enum uart_mode mode = UART_POLLED; // until interrupts work, and again at the end
 static bool ending;                       // it stays polled
-static char partial[PARTIAL_MAX]; // [output lock] the shell's unfinished line
-static size_t partial_len;        // [output lock]
-static uint32_t hidden;           // [output lock] log lines since the last that was shown
+static char partial[PARTIAL_MAX];         // [output lock] the shell's unfinished line
+static size_t partial_len;                // [output lock]
+static uint32_t hidden;                   // [output lock] log lines since the last that was shown
 static spinlock_t output_lock;
 static char input[INPUT_SIZE];
 static uint32_t input_head, input_tail; // written by the interrupt handler; read by hypercall

@@ -19,8 +19,9 @@ void console_log_line(const char *line, size_t len); // [log lock]
 size_t console_shell_write(const char *text, size_t len);
 size_t console_shell_read(char *buf, size_t cap);
 bool console_input_pending(void);
-void console_end(void);   // before power-off and reset: what was written is on the wire, and whatever still comes is polled
-void console_panic(void); // the same without locks: other processors have stopped
+void console_end(
+    void); // before power-off and reset: what was written is on the wire, and whatever still comes is polled
+void console_panic(void);                          // the same without locks: other processors have stopped
 void monitor_loop(void) __attribute__((noreturn)); // after a panic: keys d, l, r
 
 // --- log (hv/log.c) ---

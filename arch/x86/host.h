@@ -54,9 +54,9 @@ enum uart_mode {
     UART_PANIC,  // polled, without the lock: its holder may be stopped
 };
 size_t host_uart_write(const char *text, size_t len, enum uart_mode mode); // bytes accepted
-size_t host_uart_room(void);                                     // what it would accept from now on, at least
-bool host_uart_has_interrupt(void);                              // the ring drains by itself
-int host_uart_read(void);                                        // next received byte, -1 none
+size_t host_uart_room(void);        // what it would accept from now on, at least
+bool host_uart_has_interrupt(void); // the ring drains by itself
+int host_uart_read(void);           // next received byte, -1 none
 void host_uart_interrupt(void);
 
 // Machine control; neither returns. Firmware ResetSystem, then FADT reset register, then CF9, then 8042.
