@@ -109,9 +109,14 @@ class Console:
                     self._cursor = match.end()
                     return match
                 left = deadline - time.monotonic()
-                why = "the console ended" if self._ended else f"{timeout} s are over" if left <= 0 else None
-                assert why is None, f"{why} while waiting for {pattern!r}\n{self.text[-3000:]}"
+                why = self._end() if self._ended else f"{timeout} s are over" if left <= 0 else None
+                assert why is None, f"{why} while waiting for {pattern!r} after {self.text[-60:]!r}\n{self.text[-3000:]}"
                 self._changed.wait(left)
+
+    def _end(self):
+        """How keelctl ended, and what it complained about."""
+        status = self._process.wait(30)
+        return f"the console ended, status {status}, {self._process.stderr.read().decode(errors='replace')!r},"
 
     def send_line(self, text):
         self._process.stdin.write(text.encode() + b"\r")
