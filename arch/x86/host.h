@@ -62,7 +62,9 @@ void host_uart_interrupt(void);
 // Machine control; neither returns. Firmware ResetSystem, then FADT reset register, then CF9, then 8042.
 void host_power_off(void) __attribute__((noreturn));
 void host_reset(void) __attribute__((noreturn));
-void host_stop_others(void); // panic: NMI-halt the other processors
+// Before a reset, and after a panic: the other processors leave virtualization and halt, by NMI. Waits for them, but not
+// long: one whose NMIs are blocked is left alone.
+void host_stop_others(void);
 
 // FPU/XSAVE state. The hypervisor itself never uses vector registers.
 extern uint32_t host_xsave_size; // bytes of the area for all supported components

@@ -96,6 +96,13 @@ void apic_timer_calibrate(void); // boot processor, after tsc_calibrate()
 void tsc_calibrate(const struct boot_info *info);
 void tsc_delay_us(uint32_t us);
 
+// --- power management of the PIIX4 (Intel 290562-001, 7.1), which boards without ACPI tables have (power.c) ---
+#define PIIX4_PMBA 0x40u
+#define PIIX4_PMREGMISC 0x80u
+#define PIIX4_PMIOSE 1u
+bool piix4_is_there(void);
+uint32_t piix4_read(uint32_t reg); // of its PCI configuration; the data port stays on the register
+
 // --- interrupt controllers ---
 void pic_disable(void);
 void ioapic_init(void);

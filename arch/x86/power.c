@@ -5,6 +5,7 @@
 // chipsets have had for decades. Each step is tried and given some time before the next. INIT and triple
 // faults are no way out, because INIT is blocked in VMX root operation.
 #include "arch/x86/host_internal.h"
+#include "arch/x86/virt.h"
 
 #define EFI_SYSTEM_TABLE_RUNTIME 88  // UEFI "EFI System Table"
 #define EFI_RUNTIME_RESET_SYSTEM 104 // UEFI "EFI Runtime Services Table"
@@ -20,6 +21,11 @@ enum efi_reset { EFI_RESET_COLD = 0, EFI_RESET_SHUTDOWN = 2 };
 #define KEYBOARD_COMMAND 0x64
 #define KEYBOARD_PULSE_RESET 0xfe
 #define STEP_US 100000
+
+#define PCI_ADDRESS 0xcf8
+#define PCI_DATA 0xcfc
+#define PIIX4_PM 0x80000b00u // bus 0, device 1, function 3
+#define PIIX4_PM_ID 0x71138086u
 
 typedef void (*efi_reset_fn)(uint32_t type, uint64_t status, uint64_t size, const void *data)
     __attribute__((ms_abi));
@@ -100,9 +106,38 @@ static __attribute__((noreturn)) void stop(void)
     }
 }
 
+uint32_t piix4_read(uint32_t reg)
+{
+    outl(PCI_ADDRESS, PIIX4_PM | reg);
+    return inl(PCI_DATA);
+}
+
+bool piix4_is_there(void)
+{
+    return piix4_read(0) == PIIX4_PM_ID;
+}
+
+// Bochs' PIIX4 loses the base of its power management ports in a reset, but not the bit that enables them, by which OVMF
+// decides whether to set the base: it would then wait for ever for a timer at port 8.
+static void disable_piix4_ports(void)
+{
+    if (piix4_is_there()) {
+        uint32_t misc = piix4_read(PIIX4_PMREGMISC);
+
+        outl(PCI_DATA, misc & ~PIIX4_PMIOSE);
+    }
+}
+
+// Virtualization first: INIT is blocked in VMX operation (SDM 3C "VMX Operation and SMX"), also the one by which
+// firmware or chipset starts processors anew, and a reset need not end VMX operation everywhere.
 void host_reset(void)
 {
     __asm__ volatile("cli");
+    host_stop_others();
+    if (virt != NULL) {
+        virt->cpu_off();
+    }
+    disable_piix4_ports();
     firmware_reset(EFI_RESET_COLD);
     acpi_reset();
     chipset_reset();

@@ -4,8 +4,12 @@
 // The hypervisor runs with interrupts off; interrupts arrive only in host_interrupt_window() and
 // host_halt(). An exception that no fixup expects means that host integrity is gone: dump and panic.
 #include "arch/x86/host_internal.h"
+#include "arch/x86/virt.h"
 
 static volatile bool stop_requested; // by host_stop_others()
+static uint32_t stopped;             // processors
+
+#define STOP_WAIT_US 10000 // for the others; they may be waiting for each other, but not with NMIs blocked
 
 static void dump_frame(const struct trap_frame *f)
 {
@@ -51,6 +55,10 @@ static void handle_nmi(void)
 {
     this_arch_cpu()->nmi_count++;
     if (stop_requested) {
+        if (virt != NULL) {
+            virt->cpu_off();
+        }
+        __atomic_add_fetch(&stopped, 1, __ATOMIC_RELEASE);
         for (;;) {
             __asm__ volatile("cli; hlt");
         }
@@ -113,6 +121,20 @@ void host_halt(void)
 
 void host_stop_others(void)
 {
+    uint32_t others = 0;
+
+    if (stop_requested) {
+        return; // a panic while it stops them
+    }
     stop_requested = true;
+    for (uint32_t i = 0; i < cpu_count; i++) {
+        others += cpus[i].online && i != this_cpu()->index;
+    }
+    if (others == 0) {
+        return;
+    }
     apic_send_nmi_to_others();
+    for (uint32_t us = 0; us < STOP_WAIT_US && __atomic_load_n(&stopped, __ATOMIC_ACQUIRE) < others; us++) {
+        tsc_delay_us(1);
+    }
 }

@@ -22,10 +22,6 @@
 #define ROUNDS 3
 #define SILENT_TICKS (1ull << 28) // a reference that stands still so long does not count
 
-#define PIIX4_PM 0x8000b300u // PCI 00:01.3: power management function of a board without ACPI tables
-#define PCI_ADDRESS 0xcf8
-#define PCI_DATA 0xcfc
-
 uint64_t host_tsc_hz;
 
 static uint16_t pm_port;
@@ -115,14 +111,11 @@ static uint16_t find_pm_timer(void)
     if (acpi_power()->pm_timer != 0) {
         return acpi_power()->pm_timer;
     }
-    outl(PCI_ADDRESS, PIIX4_PM);
-    if (inl(PCI_DATA) != 0x71138086u) {
+    if (!piix4_is_there() || (piix4_read(PIIX4_PMREGMISC) & PIIX4_PMIOSE) == 0) {
         return 0;
     }
-    outl(PCI_ADDRESS, PIIX4_PM + 0x40); // PMBA
-    uint16_t base = inl(PCI_DATA) & 0xffc0;
-    outl(PCI_ADDRESS, PIIX4_PM + 0x80); // PMREGMISC: PMIOSE
-    return base != 0 && (inl(PCI_DATA) & 1) ? base + 8 : 0;
+    uint16_t base = piix4_read(PIIX4_PMBA) & 0xffc0;
+    return base != 0 ? base + 8 : 0;
 }
 
 static uint64_t cpuid_hz(void)

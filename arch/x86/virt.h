@@ -92,7 +92,8 @@ struct virt_ops {
 
     // Boot processor: is the extension there and usable? On false, `why` names what is missing.
     bool (*probe)(struct virt_caps *caps, char *why, size_t why_len);
-    // Every processor: enable, disable.
+    // Every processor: enable, disable. The latter may come at any time, from a NMI handler, also before the former;
+    // nothing but a halt or a reset of the machine follows it.
     void (*cpu_on)(void);
     void (*cpu_off)(void);
 

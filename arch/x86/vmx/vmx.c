@@ -60,6 +60,9 @@ static void vmx_cpu_on(void)
 
 static void vmx_cpu_off(void)
 {
+    if (!this_arch_cpu()->virt_on) {
+        return;
+    }
     this_arch_cpu()->virt_on = false;
     __asm__ volatile("vmxoff" : : : "cc", "memory");
     write_cr4(read_cr4() & ~CR4_VMXE);
