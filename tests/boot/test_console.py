@@ -166,16 +166,6 @@ def test_screen(tmp_path):
     assert screen.colours(8, len(screen.text) - 1) == {black, grey}
 
 
-def test_reboot_on_vtx():
-    """A processor in VMX operation ignores INIT: it has to leave it first."""
-    with Booted("reboot-vtx", "vtx", cpus=2, memory_mib=512) as machine:
-        secret = machine.client.secret
-        Shell(machine).node.send_line("reboot")
-        machine.wait_ready()
-        assert machine.client.secret == secret
-        assert machine.client.curl("/v1/node")[0] == 200
-
-
 def test_reboot():
     """By command, and by the monitor in one step: the node comes back as the same one."""
     with Booted("reboot", "svm") as machine:

@@ -4,9 +4,8 @@ import hashlib
 import re
 
 import pytest
-from booted import BOOT_TIMEOUT_S, BUILD, INITRAMFS, KERNEL, NEVER, Booted
+from booted import BOOT_TIMEOUT_S, BUILD, INITRAMFS, KERNEL, Booted
 from test_console import Shell, fields
-from tools.emul import NodeConfig, start_node
 
 STATE_TYPE_AT = 1024 + 3 * 128  # the fourth entry of the partition table (UEFI "GPT Partition Entry Array")
 
@@ -16,36 +15,18 @@ class Machine:
         self.booted = Booted(name, engine, **options)
         self.node = self.booted.node
         self.client = self.booted.client
-        self.kept = None  # the disk of a node that was started again
         self.patience = BOOT_TIMEOUT_S[engine]
 
     def restart(self):
-        """Reboots; in Bochs, whose firmware does not come back from a reset, ends the emulator and starts another."""
-        if self.booted.engine == "svm":
-            self.client.keelctl("node", "reboot", "--force")
-        else:
-            self.start_again()
+        """By the API: processors have to leave virtualization before firmware can start them anew."""
+        self.client.keelctl("node", "reboot", "--force")
         mounted = self.node.wait_for(r"store: (\S+) (\w+), ", self.patience)
         self.node.wait_for(r"administrator secret is the one shown before", self.patience)
         self.node.wait_for(r"API ready: https://\d+\.\d+\.\d+\.\d+/\s", self.patience)
         return mounted[2]
 
-    def start_again(self):
-        old = self.node.config
-        self.node.stop()
-        kept = old.directory / "kept.img"
-        old.disk_path.rename(kept)
-        self.kept = kept
-        self.node = self.booted.node = start_node(NodeConfig(directory=old.directory, disk=kept, engine=old.engine,
-                                                             cpus=old.cpus, memory_mib=old.memory_mib))
-        self.node.failures = NEVER
-        url = self.node.api_url.rstrip("/")
-        self.client.url = self.client.env["KEELSON_NODE"] = url
-
     def stop(self):
         self.booted.stop()
-        if self.kept:
-            self.kept.unlink(missing_ok=True)
 
     def metric(self, name):
         return int(re.search(rf"^keelson_{name} (\d+)", self.client.keelctl("node", "metrics"), re.MULTILINE)[1])
