@@ -17,8 +17,10 @@ bool vp_before_entry(struct vp *vp);
 static inline void vp_run_loop(struct vp *vp, const bool *resched)
 {
     for (;;) {
+        // Not by the builtin for atomics: that computes addresses ahead, and keeps them.
         uint64_t held_up = *(const volatile uint64_t *)&vp->held_up;
 
+        __atomic_thread_fence(__ATOMIC_ACQUIRE); // the rest is as it was left when the VP was unblocked
         if (__builtin_expect(held_up != 0, 0)) {
             if (held_up >> 32 == 0) {
                 return; // blocked, without a request

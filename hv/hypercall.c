@@ -167,9 +167,12 @@ static inline hv_status_t check_caller(const struct hvcall_row *row, struct hvca
         return self->is_root ? HV_STATUS_SUCCESS : HV_STATUS_ACCESS_DENIED;
     }
     __builtin_memcpy(&id, c->in, sizeof(id));
-    c->target = id == HV_PARTITION_ID_SELF ? self : partition_lookup(self, id);
-    if (c->target == NULL) {
-        return self->is_root ? HV_STATUS_INVALID_PARTITION_ID : HV_STATUS_ACCESS_DENIED;
+    c->target = self;
+    if (id != HV_PARTITION_ID_SELF) {
+        c->target = partition_lookup(self, id);
+        if (c->target == NULL) {
+            return self->is_root ? HV_STATUS_INVALID_PARTITION_ID : HV_STATUS_ACCESS_DENIED;
+        }
     }
     if (c->target == self && !self->is_root && row->caller != CALLER_PARENT_OR_SELF) {
         return HV_STATUS_ACCESS_DENIED;
