@@ -249,7 +249,7 @@ void monitor_dump(void)
             LOGN("processor %u: idle", i);
         } else {
             LOGN("processor %u: partition %u VP %u, %llu entries, last exit %u", i, vp->partition->index,
-                 vp->index, (unsigned long long)vp->entries, vp->exit.reason);
+                 vp->index, (unsigned long long)vp_entries(vp), vp->exit.reason);
         }
     }
     if (this_cpu()->current != NULL) {

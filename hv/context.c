@@ -26,12 +26,19 @@ static void restore(struct vp *vp)
     write_dr3(vp->dr[3]);
 }
 
+// It takes no context, and is always loaded on its processor.
+static bool is_data_plane(const struct vp *vp)
+{
+    return vp->priority == 0;
+}
+
 static void release(struct cpu *c)
 {
     struct vp *owner = c->context;
 
     if (owner != NULL) {
         save(owner);
+        virt->vp_unload(owner);
         c->context = NULL;
         __atomic_store_n(&owner->context_live, false, __ATOMIC_RELEASE); // it may move from here on
     }
@@ -56,12 +63,14 @@ static void save_here(void *arg)
 
     if (c->context == arg) {
         release(c);
+    } else if (is_data_plane(arg)) {
+        virt->vp_unload(arg);
     }
 }
 
 void context_save(struct vp *vp)
 {
-    if (__atomic_load_n(&vp->context_live, __ATOMIC_ACQUIRE)) {
+    if (__atomic_load_n(&vp->context_live, __ATOMIC_ACQUIRE) || is_data_plane(vp)) {
         cpu_call(vp->cpu, save_here, vp);
     }
 }

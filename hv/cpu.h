@@ -20,6 +20,7 @@ struct cpu {
     void *arch;      // arch/x86: GDT, TSS, VMXON region or host save area
     void *virt_save; // AMD-V: the hypervisor's own VMSAVE state
 
+    struct hvcall *hvcall; // the call that its VP makes (hv/hypercall.c)
     // calls from other processors (cpu_call)
     struct cpu_call *calls; // (a) list
     // scheduler and timers (hv/sched.c)
@@ -75,7 +76,7 @@ void host_halt(void);
 typedef struct {
     uint32_t next, owner;
 } spinlock_t;
-void spin_wait(const spinlock_t *l, uint32_t ticket); // slow half of spin_lock()
+SELDOM void spin_wait(const spinlock_t *l, uint32_t ticket); // slow half of spin_lock()
 
 // Ticket locks for short sections; no calls to other processors inside.
 static inline void spin_lock(spinlock_t *l)
@@ -95,7 +96,7 @@ static inline void spin_unlock(spinlock_t *l)
 
 // --- the hypervisor lock: everything about partitions, GPA spaces and frames ---
 extern spinlock_t hv_big_lock;
-void hv_lock_wait(uint32_t ticket); // slow half of hv_lock(); serves cpu_call()s
+SELDOM void hv_lock_wait(uint32_t ticket); // slow half of hv_lock(); serves cpu_call()s
 
 static inline void hv_lock(void)
 {

@@ -55,7 +55,7 @@ enum vp_action vp_inject_exception(struct vp *vp, uint8_t vector, bool has_error
 
 // --- before an entry ---
 
-static __attribute__((noinline)) void take_dirty(struct vp *vp)
+static SELDOM void take_dirty(struct vp *vp)
 {
     uint32_t dirty = __atomic_load_n(&vp->regs->dirty, __ATOMIC_RELAXED);
 
@@ -106,8 +106,7 @@ static void take_init(struct vp *vp)
     vp->wait_sipi = vp->index != 0;
 }
 
-// Out of line for the sake of registers in the loop below.
-static __attribute__((noinline)) void serve_requests(struct vp *vp)
+void vp_serve_requests(struct vp *vp)
 {
     uint32_t req = __atomic_exchange_n(&vp->requests, 0, __ATOMIC_ACQ_REL);
 
@@ -245,7 +244,7 @@ static enum vp_action root_io(struct vp *vp)
     return VP_ADVANCE;
 }
 
-static __attribute__((noinline)) void fill_string_io(struct vp *vp, struct hv_io_intercept *io)
+static SELDOM void fill_string_io(struct vp *vp, struct hv_io_intercept *io)
 {
     union hv_register_value seg;
 
@@ -360,7 +359,7 @@ static enum vp_action exit_unknown(struct vp *vp)
 
 // --- the table ---
 
-static enum vp_action (*const handlers[EXIT_REASON_COUNT])(struct vp *vp) = {
+enum vp_action (*const exit_handlers[EXIT_REASON_COUNT])(struct vp *vp) = {
     [EXIT_INTERRUPT] = exit_interrupt,
     [EXIT_NMI] = exit_nothing,
     [EXIT_INTR_WINDOW] = exit_window,
@@ -396,18 +395,7 @@ const char *const exit_reason_names[EXIT_REASON_COUNT] = {EXIT_REASON_TABLE(NAME
 
 _Static_assert(HV_CTR_EXIT0 + EXIT_REASON_COUNT <= HV_CTR_COUNT, "exit counters fit");
 
-static inline void dispatch(struct vp *vp)
-{
-    uint32_t reason = vp->exit.reason;
-
-    vp->exits[reason]++;
-    if (handlers[reason](vp) == VP_ADVANCE) {
-        virt->advance_rip(vp, vp->exit.insn_len);
-    }
-}
-
-// What is due before an entry; false: halted still, and blocked again.
-static __attribute__((noinline)) bool before_entry(struct vp *vp)
+bool vp_before_entry(struct vp *vp)
 {
     apply_completion(vp);
     if (vp->waiting) {
@@ -417,27 +405,3 @@ static __attribute__((noinline)) bool before_entry(struct vp *vp)
 }
 
 _Static_assert(offsetof(struct vp, requests) == offsetof(struct vp, held_up) + 4, "upper half");
-
-void vp_run_loop(struct vp *vp, const bool *resched)
-{
-    for (;;) {
-        uint64_t held_up = __atomic_load_n(&vp->held_up, __ATOMIC_ACQUIRE);
-
-        if (__builtin_expect(held_up != 0, 0)) {
-            if (held_up >> 32 == 0) {
-                return; // blocked, without a request
-            }
-            serve_requests(vp);
-            continue;
-        }
-        if (__atomic_load_n(resched, __ATOMIC_RELAXED)) {
-            return;
-        }
-        if (__builtin_expect(vp->before_entry != 0, 0) && !before_entry(vp)) {
-            continue;
-        }
-        vp->entries++;
-        virt->vp_run(vp);
-        dispatch(vp);
-    }
-}

@@ -5,7 +5,7 @@
 #include "hv/hvcall.h"
 #include "hv/sched.h"
 
-static __attribute__((noinline)) hv_status_t find_by_index(struct hvcall *c, uint32_t index, struct vp **vp)
+static SELDOM hv_status_t find_by_index(struct hvcall *c, uint32_t index, struct vp **vp)
 {
     if (index >= HV_MAX_VPS_PER_PARTITION || c->target->vps[index] == NULL) {
         return HV_STATUS_INVALID_VP_INDEX;
@@ -66,12 +66,35 @@ hv_status_t hvcall_delete_vp(struct hvcall *c)
     return HV_STATUS_SUCCESS;
 }
 
-hv_status_t hvcall_get_vp_registers(struct hvcall *c)
+static inline uint32_t next_name(const struct hvcall *c)
+{
+    return ((const uint32_t *)c->rep_in)[c->rep_done];
+}
+
+static inline union hv_register_value *next_value(const struct hvcall *c)
+{
+    return &((union hv_register_value *)c->rep_out)[c->rep_done];
+}
+
+static __attribute__((noinline)) bool get_kept_register(const struct hvcall *c, struct vp *vp)
+{
+    return vp_get_kept_register(vp, next_name(c), next_value(c));
+}
+
+static hv_status_t get_registers(struct hvcall *c, struct vp *vp)
+{
+    do {
+        if (!virt->get_reg(vp, next_name(c), next_value(c)) && !get_kept_register(c, vp)) {
+            return HV_STATUS_INVALID_PARAMETER;
+        }
+        c->rep_done++;
+    } while (hvcall_more(c, c->rep_done));
+    return HV_STATUS_SUCCESS;
+}
+
+static __attribute__((noinline)) hv_status_t get_registers_of(struct hvcall *c)
 {
     const struct hv_vp_registers_in *in = c->in;
-    const uint32_t *names = c->rep_in;
-    union hv_register_value *values = c->rep_out;
-    uint32_t done = 0;
     struct vp *vp;
     hv_status_t status = find_vp(c, in->vp_index, &vp);
 
@@ -81,18 +104,20 @@ hv_status_t hvcall_get_vp_registers(struct hvcall *c)
     if (in->vtl != 0) {
         return HV_STATUS_INVALID_PARAMETER;
     }
-    if (vp != c->vp) { // the caller's own are at hand
-        vp_access_begin(vp);
-    }
-    while (status == HV_STATUS_SUCCESS && hvcall_more(c, done)) {
-        status = vp_get_register(vp, names[done], &values[done]);
-        done += status == HV_STATUS_SUCCESS;
-    }
-    if (vp != c->vp) {
-        vp_access_end(vp);
-    }
-    c->rep_done = done;
+    vp_access_begin(vp);
+    status = get_registers(c, vp);
+    vp_access_end(vp);
     return status;
+}
+
+hv_status_t hvcall_get_vp_registers(struct hvcall *c)
+{
+    const struct hv_vp_registers_in *in = c->in;
+
+    if (in->vp_index == HV_VP_INDEX_SELF && c->target == c->vp->partition && in->vtl == 0) {
+        return get_registers(c, c->vp); // at hand
+    }
+    return get_registers_of(c);
 }
 
 hv_status_t hvcall_set_vp_registers(struct hvcall *c)

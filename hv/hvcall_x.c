@@ -113,9 +113,9 @@ static uint64_t state_of(const struct vp *vp)
 static void add_vp(const struct vp *vp, uint64_t *value)
 {
     value[HV_CTR_RUN_TSC] += vp->run_tsc;
-    value[HV_CTR_ENTRIES] += vp->entries;
+    value[HV_CTR_ENTRIES] += vp_entries(vp);
     value[HV_CTR_INTERRUPTS] += vp->interrupts;
-    value[HV_CTR_HYPERCALLS] += vp->hypercalls;
+    value[HV_CTR_HYPERCALLS] += vp->exits[EXIT_HYPERCALL];
     value[HV_CTR_SWITCHES] += vp->switches;
     for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
         value[HV_CTR_EXIT0 + i] += vp->exits[i];

@@ -34,7 +34,7 @@ static void suspend_and_queue(struct vp *vp)
     __atomic_or_fetch(&vp->block, VP_BLOCK_INTERCEPT, __ATOMIC_SEQ_CST);
 }
 
-static void queue_message(struct vp *vp)
+static SELDOM void queue_message(struct vp *vp)
 {
     spin_lock(&intercept_lock);
     suspend_and_queue(vp);
@@ -186,8 +186,8 @@ static inline bool complete(struct vp *vp, uint32_t flags)
     return vp_clear_block(vp, VP_BLOCK_INTERCEPT);
 }
 
-static __attribute__((noinline)) hv_status_t find_child_vp(struct partition *caller, uint64_t partition,
-                                                           uint32_t index, struct vp **vp)
+static SELDOM hv_status_t find_child_vp(struct partition *caller, uint64_t partition, uint32_t index,
+                                        struct vp **vp)
 {
     struct partition *p = partition_lookup(caller, partition);
 

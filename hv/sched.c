@@ -321,34 +321,23 @@ static inline void switch_in(struct cpu *c, struct vp *vp, uint64_t now, bool ha
 
     c->current = vp;
     vp->switches++;
-    virt->vp_load(vp);
     vp->run_start = now;
-    s->slice_end = now + runqueue_times.slice;
+    virt->vp_load(vp);
+    s->slice_end = ~0ull;
     s->share_end = ~0ull;
     if (vp->priority != 0) {
         if (c->context != vp) {
             context_take(vp); // the data plane leaves it to the guest that it serves
         }
-        s->share_end = share_has_limits(vp) ? share_begin(vp, now) : ~0ull;
-        handed_over = handed_over && runqueue_empty(s) && s->share_end == ~0ull;
+        s->slice_end = now + runqueue_times.slice;
+        if (share_has_limits(vp)) {
+            s->share_end = share_begin(vp, now);
+            handed_over = handed_over && s->share_end == ~0ull;
+        }
+        handed_over = handed_over && runqueue_empty(s);
     }
     if (!handed_over) {
         arm_next(c);
-    }
-}
-
-// [lock] The VP stops being this processor's current one; from here on others may act on it.
-static void release(struct sched_cpu *s, struct vp *vp, bool fair)
-{
-    timer_heap_add(&s->heap, vp);
-    __atomic_store_n(&vp->running, false, __ATOMIC_SEQ_CST);
-    if (fair) {
-        runqueue_ran(s, vp);
-    }
-    if (__atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) == 0) {
-        runqueue_add(s, vp);
-    } else {
-        vp->share.slept = true;
     }
 }
 
@@ -356,7 +345,7 @@ static void release(struct sched_cpu *s, struct vp *vp, bool fair)
 // way meanwhile: moved or queued by another waker, who looks after it, or blocked again, so that who takes the
 // last block bit away wakes it. As everywhere, running is set before block is read and vp_stop() does the
 // reverse, so one of the two sees the other.
-static struct vp *take_handoff(struct sched_cpu *s, uint32_t cpu)
+static inline struct vp *take_handoff(struct sched_cpu *s, uint32_t cpu)
 {
     struct vp *vp = s->handoff;
 
@@ -379,25 +368,40 @@ static struct vp *take_handoff(struct sched_cpu *s, uint32_t cpu)
     return vp;
 }
 
-// Leaves a VP and, in the same breath, claims the one that it handed the processor to; NULL: choose() finds one.
-static struct vp *switch_out(struct cpu *c, struct vp *vp, uint64_t now)
+// A VP of the fair class has run.
+static inline void charge(struct vp *vp, uint64_t ran, uint64_t now)
+{
+    vp->vruntime += runqueue_weighted(vp, ran);
+    if (share_has_limits(vp)) {
+        share_end(vp, vp->run_start, now);
+        vp_timers_changed(vp);
+    }
+}
+
+// Leaves a VP, on which others may act from here on, and, in the same breath, claims the one that it handed the
+// processor to; NULL: choose() finds one.
+static inline struct vp *switch_out(struct cpu *c, struct vp *vp, uint64_t now)
 {
     struct sched_cpu *s = c->sched;
     uint64_t ran = now - vp->run_start;
     bool fair = vp->priority != 0;
 
-    virt->vp_unload(vp);
     vp->run_tsc += ran;
     if (fair) {
-        vp->vruntime += runqueue_weighted(vp, ran);
-    }
-    if (fair && share_has_limits(vp)) {
-        share_end(vp, vp->run_start, now);
-        vp_timers_changed(vp);
+        charge(vp, ran, now);
     }
     spin_lock(&s->lock);
     s->current = NULL;
-    release(s, vp, fair);
+    timer_heap_add(&s->heap, vp);
+    __atomic_store_n(&vp->running, false, __ATOMIC_SEQ_CST);
+    if (fair) {
+        runqueue_ran(s, vp);
+    }
+    if (__atomic_load_n(&vp->block, __ATOMIC_SEQ_CST) == 0) {
+        runqueue_add(s, vp);
+    } else {
+        vp->share.slept = true;
+    }
     vp = take_handoff(s, c->index);
     s->current = vp;
     spin_unlock(&s->lock);

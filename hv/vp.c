@@ -265,7 +265,6 @@ void vp_access_begin(struct vp *vp)
     }
     vp_stop(vp, VP_BLOCK_ACCESS);
     context_save(vp);
-    virt->vp_unload(c->current);
     virt->vp_load(vp);
 }
 
@@ -345,19 +344,16 @@ static bool get_computed(struct vp *vp, uint32_t name, uint64_t *value)
     }
 }
 
-hv_status_t vp_get_register(struct vp *vp, uint32_t name, union hv_register_value *value)
+bool vp_get_kept_register(struct vp *vp, uint32_t name, union hv_register_value *value)
 {
-    uint64_t *field = plain_field(vp, name);
+    const uint64_t *field = plain_field(vp, name);
 
     *value = (union hv_register_value){.u128 = {0, 0}};
     if (field != NULL) {
         value->u64 = *field;
-        return HV_STATUS_SUCCESS;
+        return true;
     }
-    if (virt->get_reg(vp, name, value) || get_computed(vp, name, &value->u64)) {
-        return HV_STATUS_SUCCESS;
-    }
-    return HV_STATUS_INVALID_PARAMETER;
+    return get_computed(vp, name, &value->u64);
 }
 
 static void set_suspend(struct vp *vp, uint32_t bit, bool on)

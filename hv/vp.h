@@ -177,7 +177,7 @@ struct vp {
     struct vp *served;         // management VP: whose message it took last; NULL or a VP that exists
     struct vp *intercept_next; // parent's queue [intercept lock]
     bool intercept_queued;     // in it [intercept lock]
-    uint64_t entries, switches, interrupts, hypercalls;
+    uint64_t switches, interrupts;
     uint64_t exits[EXIT_REASON_COUNT];
 };
 
@@ -212,6 +212,17 @@ enum vp_action vp_inject_exception(struct vp *vp, uint8_t vector, bool has_error
 #define vp_inject_ud(vp) vp_inject_exception(vp, 6, false, 0)
 #define vp_inject_gp(vp) vp_inject_exception(vp, 13, true, 0)
 
+// How often the VP has been entered and left.
+static inline uint64_t vp_entries(const struct vp *vp)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
+        n += vp->exits[i];
+    }
+    return n;
+}
+
 // Suspends the VP with a message to its parent: vp_intercept_begin() writes what every message has, the caller the
 // rest of the payload.
 static inline void vp_intercept_begin(struct vp *vp, uint32_t type, uint8_t payload_size, uint8_t access)
@@ -238,7 +249,8 @@ MUST_CHECK hv_status_t vp_create(struct partition *p, uint32_t index); // starts
 void vp_destroy(struct vp *vp);
 // Sets a block bit and waits until the VP is off its processor. No effect on the wait if it is the caller.
 void vp_stop(struct vp *vp, uint32_t bits);
-MUST_CHECK hv_status_t vp_get_register(struct vp *vp, uint32_t name, union hv_register_value *value);
+// A register that virt->get_reg() does not know; false: there is none of that name.
+MUST_CHECK bool vp_get_kept_register(struct vp *vp, uint32_t name, union hv_register_value *value);
 MUST_CHECK hv_status_t vp_set_register(struct vp *vp, uint32_t name, const union hv_register_value *value);
 // State pages of the VP in the root partition's GPA space; type as enum hv_vp_state_page.
 MUST_CHECK hv_status_t vp_map_state_page(struct vp *vp, unsigned type, uint64_t *gpa_page);

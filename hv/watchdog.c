@@ -27,7 +27,7 @@ static void end_node(const struct vp *vp, uint64_t silent_s, bool is_here)
 {
     LOGE(
         "management partition VP %u, processor %u: silent for %llu s, blocked by %#x, %llu entries, last exit %s",
-        vp->index, vp->cpu, (unsigned long long)silent_s, vp->block, (unsigned long long)vp->entries,
+        vp->index, vp->cpu, (unsigned long long)silent_s, vp->block, (unsigned long long)vp_entries(vp),
         exit_reason_names[vp->exit.reason]);
     if (is_here) {
         virt->vp_load((struct vp *)(uintptr_t)vp); // another may run

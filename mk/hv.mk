@@ -5,7 +5,7 @@
 HV_SRCS := $(filter-out %_host.c,$(call sources,hv arch,*.c) $(call sources,hv arch,*.S))
 HV_OBJS := $(call objects,$(BUILD)/hv,$(HV_SRCS))
 HV_LDS := arch/x86/hv.ld
-HV_CFLAGS := -std=gnu11 $(WARNINGS) $(FREESTANDING) -mcmodel=kernel -mgeneral-regs-only $(INCLUDES) -DKEELSON_HV
+HV_CFLAGS := -std=gnu11 $(WARNINGS) $(FREESTANDING) -mcmodel=kernel -mgeneral-regs-only -mpreferred-stack-boundary=3 $(INCLUDES) -DKEELSON_HV
 
 $(BUILD)/hv/%.o: %.c $(MAKEFILES_ALL) | $(GEN_STAMPS)
 	$(call say,CC,$<)

@@ -41,7 +41,8 @@ struct arch_cpu { // this_cpu()->arch
     struct tss64 tss;
     spa_t virt_page; // VMXON region or host save area, 4 KiB, zeroed, for the back end alone
     const struct partition
-        *last_partition; // whose VP was loaded last: speculation barriers between partitions
+        *last_partition;   // whose VP was loaded last: speculation barriers between partitions
+    struct vp *vmcs_owner; // VT-x: whose VMCS is the current one here, or NULL
     uint64_t nmi_count;
     bool virt_on; // the extension is enabled here
 };

@@ -17,12 +17,10 @@ void mitigations_init(void);     // boot processor: decide and log
 void mitigations_init_cpu(void); // every processor
 
 extern bool mitigations_ibpb; // between partitions
-void mitigations_barrier(void);
+SELDOM void mitigations_barrier(void);
 // From the VP load of a back end: barrier if the last VP loaded here was another partition's.
-static inline void mitigations_switch(const struct partition *next)
+static inline void mitigations_switch(struct arch_cpu *arch, const struct partition *next)
 {
-    struct arch_cpu *arch = this_arch_cpu();
-
     if (arch->last_partition == next) {
         return;
     }

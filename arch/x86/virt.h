@@ -106,7 +106,8 @@ struct virt_ops {
     void (*vp_init)(struct vp *vp, void *const *pages);
     void (*vp_fini)(struct vp *vp);
 
-    // Bind to, unbind from this processor: VMPTRLD/VMCLEAR.
+    // vp_load(): this processor turns to the VP (VMPTRLD). What the processor keeps of the one before stays there until
+    // vp_unload() makes it memory (VMCLEAR), on the same processor; only then may another load it.
     void (*vp_load)(struct vp *vp);
     void (*vp_unload)(struct vp *vp);
     // MSRs, CR2 and DR6 that neither the hardware nor vp_load() switches: processor -> vp, vp -> processor. The
@@ -114,20 +115,22 @@ struct virt_ops {
     void (*context_save)(struct vp *vp);
     void (*context_restore)(struct vp *vp);
 
-    // One entry and exit. General registers live in vp->regs->gpr[] (RSP excepted). Fills vp->exit.
+    // One entry and exit. General registers live in vp->regs->gpr[] (RSP excepted). Fills vp->exit. Called by
+    // virt_run() only, as it preserves no register but RSP.
     void (*vp_run)(struct vp *vp);
 
     // Registers that are not in vp->regs->gpr[] and not APIC/synthetic: RSP RIP RFLAGS CRn XFEM is not
     // here (fpu.c), DR7 (DR0-3,6 are in vp->dr), segments, tables, EFER, PAT, SYSENTER, STAR..,
     // KERNEL_GS_BASE, PENDING_INTERRUPTION, INTERRUPT_STATE. CR0/CR4/EFER set here are what the guest
-    // sees; hidden bits are the back end's business. Returns false for a name or value it refuses.
+    // sees; hidden bits are the back end's business. Returns false for a name or value it refuses; get_reg() sets all
+    // of *value otherwise.
     uint32_t (*mode)(struct vp *vp); // VP_MODE_*: what most exits want to know, at once
     // For intercept messages: CS, RIP, RFLAGS and execution state into *h; RIP, RFLAGS, RSP into vp->regs.
     void (*exit_state)(struct vp *vp, struct hv_intercept_header *h);
     bool (*get_reg)(struct vp *vp, uint32_t name, union hv_register_value *value);
     bool (*set_reg)(struct vp *vp, uint32_t name, const union hv_register_value *value);
 
-    void (*advance_rip)(struct vp *vp, unsigned length); // also ends the interrupt shadow
+    void (*advance_rip)(struct vp *vp, uint64_t length); // also ends the interrupt shadow
 
     // Injects at the next entry; at most one event, so call only if !event_pending().
     void (*inject)(struct vp *vp, enum event_type type, uint8_t vector, bool has_error, uint32_t error);
@@ -156,6 +159,23 @@ struct virt_ops {
 extern const struct virt_ops *virt;
 extern struct virt_caps virt_caps;
 extern const struct virt_ops vmx_ops, svm_ops;
+
+// virt->vp_run(): the guest has all registers meanwhile. The back end's exit finds the VP on the stack.
+static inline struct vp *virt_run(struct vp *vp)
+{
+#ifdef KEELSON_HV
+    void (*run)(struct vp *) = virt->vp_run;
+
+    __asm__ volatile("push %%rbx\n\tmov %%rbx, %%rdi\n\tcall *%%rax\n\tpop %%rbx"
+                     : "+a"(run), "+b"(vp)
+                     :
+                     : "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+                       "r15", "memory", "cc");
+#else
+    virt->vp_run(vp);
+#endif
+    return vp;
+}
 
 // MSR accesses that do not exit: one 8 KiB read/write permission image for children, one for root, in the
 // neutral form below; back ends build their bitmaps from it at boot with virt_msr_rights().

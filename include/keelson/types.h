@@ -38,6 +38,8 @@ typedef struct {
 #define BIT(n) (1ull << (n))
 #define CONTAINER_OF(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
 #define MUST_CHECK __attribute__((warn_unused_result))
+// What runs seldom, out of the way: callers keep nothing in registers for its sake.
+#define SELDOM __attribute__((noinline, cold))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 
 #endif

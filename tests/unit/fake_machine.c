@@ -209,12 +209,21 @@ static void load(struct vp *vp)
     }
 }
 
-static void unload(struct vp *vp)
+// The VP computes until its turn is over or something happens here.
+static void run(struct vp *vp)
 {
-    (void)vp;
+    struct guest *g = guest_of(vp);
+    struct processor *p = here();
+
+    p->run_end = g->run == 0 ? ~0ull : now + g->left;
+    if (!is_due(p)) {
+        yield(p);
+    }
+    p->run_end = ~0ull;
+    vp->exit.reason = EXIT_INTERRUPT;
 }
 
-static const struct virt_ops ops = {.vp_load = load, .vp_unload = unload};
+static const struct virt_ops ops = {.vp_load = load, .vp_run = run};
 const struct virt_ops *virt = &ops;
 
 void context_take(struct vp *vp)
@@ -257,23 +266,29 @@ static void fall_asleep(struct vp *vp)
     __atomic_or_fetch(&vp->block, VP_BLOCK_HALT, __ATOMIC_SEQ_CST);
 }
 
-void vp_run_loop(struct vp *vp, const bool *resched)
+static enum vp_action exit_interrupt(struct vp *vp)
 {
     struct guest *g = guest_of(vp);
-    struct processor *p = here();
 
-    while (vp->block == 0 && !*resched) {
-        p->run_end = g->run == 0 ? ~0ull : now + g->left;
-        if (!is_due(p)) {
-            yield(p);
-        }
-        host_interrupt_window();
-        sched_timer_check();
-        if (g->run != 0 && g->left == 0) {
-            fall_asleep(vp);
-        }
+    host_interrupt_window();
+    sched_timer_check();
+    if (g->run != 0 && g->left == 0) {
+        fall_asleep(vp);
     }
-    p->run_end = ~0ull;
+    return VP_RESUME;
+}
+
+enum vp_action (*const exit_handlers[EXIT_REASON_COUNT])(struct vp *vp) = {[EXIT_INTERRUPT] = exit_interrupt};
+
+void vp_serve_requests(struct vp *vp)
+{
+    (void)vp;
+}
+
+bool vp_before_entry(struct vp *vp)
+{
+    (void)vp;
+    return true;
 }
 
 // --- the test's side; acts as a hypercall on the first processor would ---

@@ -141,7 +141,7 @@ static void run(struct vp *vp)
     fake_virt_guest(vp);
 }
 
-static void advance_rip(struct vp *vp, unsigned length)
+static void advance_rip(struct vp *vp, uint64_t length)
 {
     fake_set_reg(vp, HV_REG_RIP, fake_reg(vp, HV_REG_RIP) + length);
     fake_vp(vp)->shadow = false;

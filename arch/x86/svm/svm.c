@@ -175,6 +175,7 @@ static void svm_vp_init(struct vp *vp, void *const *pages)
     v->np_enable = 1;
     v->n_cr3 = va_to_spa(vp->partition->npt_root).v;
     v->g_pat = PAT_RESET;
+    v->dr6 = vp->dr6;
     v->efer = EFER_SVME;
     vp_init_state(vp, false);
 }
@@ -186,18 +187,18 @@ static void svm_vp_fini(struct vp *vp)
 
 static void svm_vp_load(struct vp *vp)
 {
-    vmcb_of(vp)->dr6 = vp->dr6;
-    mitigations_switch(vp->partition);
+    mitigations_switch(this_arch_cpu(), vp->partition);
 }
 
 static void svm_vp_unload(struct vp *vp)
 {
-    vp->dr6 = vmcb_of(vp)->dr6;
+    (void)vp; // the VMCB is memory at all times
 }
 
 // VMSAVE and VMLOAD switch the SYSCALL MSRs with every entry; TSC_AUX they do not.
 static void svm_context_save(struct vp *vp)
 {
+    vp->dr6 = vmcb_of(vp)->dr6;
     if (has_tsc_aux) {
         vp->svm.tsc_aux = rdmsr(MSR_TSC_AUX);
     }
@@ -205,6 +206,7 @@ static void svm_context_save(struct vp *vp)
 
 static void svm_context_restore(struct vp *vp)
 {
+    vmcb_of(vp)->dr6 = vp->dr6;
     if (has_tsc_aux) {
         wrmsr(MSR_TSC_AUX, vp->svm.tsc_aux);
     }
@@ -307,7 +309,7 @@ static unsigned opcode_bytes(uint64_t code)
     }
 }
 
-static void svm_advance_rip(struct vp *vp, unsigned length)
+static void svm_advance_rip(struct vp *vp, uint64_t length)
 {
     struct vmcb *v = vmcb_of(vp);
 

@@ -101,6 +101,7 @@ bool svm_get_reg(struct vp *vp, uint32_t name, union hv_register_value *value)
     uint64_t *field = plain(v, name);
     struct vmcb_segment *s = segment(v, name);
 
+    *value = (union hv_register_value){.u128 = {0, 0}};
     if (field != NULL) {
         value->u64 = *field;
         return true;

@@ -12,15 +12,9 @@
     .text
     .balign 64
     .global vmx_vp_run, vmx_exit_point
-// void vmx_vp_run(struct vp *vp: rdi)
+// void vmx_vp_run(struct vp *vp: rdi): called by virt_run(), which expects no register back but RSP, and has vp above
+// the return address
 vmx_vp_run:
-    push %rbx
-    push %rbp
-    push %r12
-    push %r13
-    push %r14
-    push %r15
-    push %rdi // the exit finds vp here
     cmp %rsp, VP_HOST_RSP_SHADOW(%rdi)
     jne 2f
 1:  cmpb $0, mitigations_at_entry(%rip)
@@ -47,19 +41,13 @@ vmx_vp_run:
     jmp 6f
 5:  vmlaunch
 6:  // SDM 3C "VMfail": the guest did not run and its registers are unchanged
-    pop %rdi
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %rbp
-    pop %rbx
+    mov 8(%rsp), %rdi
     jmp vmx_entry_failed
 
     .balign 16
 vmx_exit_point:
     push %rax
-    mov 8(%rsp), %rax
+    mov 16(%rsp), %rax
     mov (%rax), %rax // vp->regs
     mov %rcx, GPR(1)(%rax)
     mov %rdx, GPR(2)(%rax)
@@ -76,13 +64,7 @@ vmx_exit_point:
     mov %r14, GPR(14)(%rax)
     mov %r15, GPR(15)(%rax)
     popq GPR(0)(%rax)
-    pop %rdi
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %rbp
-    pop %rbx
+    mov 8(%rsp), %rdi
     jmp vmx_exit // returns to the caller of vmx_vp_run()
 
 2:  // another stack than last time

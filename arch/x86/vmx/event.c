@@ -15,7 +15,7 @@ static uint64_t wrap_rip(uint64_t rip)
     return long_mode ? rip : (uint32_t)rip;
 }
 
-void vmx_advance_rip(struct vp *vp, unsigned length)
+void vmx_advance_rip(struct vp *vp, uint64_t length)
 {
     uint64_t old = vmread(VMCS_GUEST_RIP);
     uint64_t rip = old + length;

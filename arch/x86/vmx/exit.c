@@ -259,7 +259,7 @@ void vmx_entry_failed(struct vp *vp)
 }
 
 // Failed entries (bit 31) and reasons that no row names.
-static __attribute__((noinline)) void exit_without_row(struct vp *vp, uint32_t reason)
+static SELDOM void exit_without_row(struct vp *vp, uint32_t reason)
 {
     struct vp_exit *e = &vp->exit;
 

@@ -16,9 +16,11 @@
 
 // The VMCS field of a register that is one, 0 for others, by the name's group and number. Handlers ask for these on
 // every exit.
-#define NUMBERS 32
-#define FIELD(name) [(name) >> 16][(name)&0xffff]
-static const uint16_t plain_fields[][NUMBERS] = {
+#define NUMBERS 32u
+#define GROUPS 16u
+#define GROUP_MASK ((GROUPS - 1) << 16)
+#define FIELD(name) [((name) >> 11) | ((name)&0xffff)]
+static const uint16_t plain_fields[GROUPS * NUMBERS] = {
     FIELD(HV_REG_RIP) = VMCS_GUEST_RIP,
     FIELD(HV_REG_RFLAGS) = VMCS_GUEST_RFLAGS,
     FIELD(HV_REG_RSP) = VMCS_GUEST_RSP,
@@ -33,9 +35,8 @@ static const uint16_t plain_fields[][NUMBERS] = {
 
 static inline uint32_t plain_field(uint32_t name)
 {
-    uint32_t group = name >> 16, number = name & 0xffff;
-
-    return group < ARRAY_LEN(plain_fields) && number < NUMBERS ? plain_fields[group][number] : 0;
+    return (name & ~(GROUP_MASK | (NUMBERS - 1))) == 0 ? plain_fields[(name >> 11) | (name & (NUMBERS - 1))]
+                                                       : 0;
 }
 
 // MSRs that stay in the processor while the VP is loaded.

@@ -25,7 +25,7 @@ static const struct npt_format ept_format = {
     .addr_mask = 0x000ffffffffff000ull,
 };
 
-static __attribute__((noinline, noreturn, cold)) void failed(const char *what)
+static SELDOM __attribute__((noreturn)) void failed(const char *what)
 {
     panic("%s failed on processor %u", what, this_cpu()->index);
 }
@@ -90,7 +90,7 @@ static void init_host_state(void)
     vmwrite(VMCS_HOST_RIP, (uint64_t)vmx_exit_point);
 }
 
-static __attribute__((noinline)) void set_host_processor(struct vp *vp)
+static SELDOM void set_host_processor(struct vp *vp)
 {
     struct cpu *c = this_cpu();
     struct arch_cpu *arch = c->arch;
@@ -105,19 +105,50 @@ static __attribute__((noinline)) void set_host_processor(struct vp *vp)
     vmx_flush_gva(vp);
 }
 
-static void vmx_vp_load(struct vp *vp)
+static inline void make_current(struct arch_cpu *arch, struct vp *vp)
 {
     must(vmptrld(&vp->vmx.vmcs), "VMPTRLD");
-    if (__builtin_expect(vp->vmx.last_cpu != this_cpu()->index, 0)) {
+    arch->vmcs_owner = vp;
+}
+
+// With everything that can be due.
+static __attribute__((noinline)) void load_with_care(struct arch_cpu *arch, struct vp *vp)
+{
+    if (arch->vmcs_owner != NULL) {
+        vmx_nmi_settle(arch->vmcs_owner);
+    }
+    make_current(arch, vp);
+    if (vp->vmx.last_cpu != this_cpu()->index) {
         set_host_processor(vp);
     }
     vmx_nmi_loaded(vp);
-    mitigations_switch(vp->partition);
+    mitigations_switch(arch, vp->partition);
 }
 
+// A device access turns to two VPs, so a switch among those of one processor is short where the processor needs no
+// barriers.
+static void vmx_vp_load(struct vp *vp)
+{
+    struct cpu *c = this_cpu();
+    struct arch_cpu *arch = c->arch;
+
+    if (vp->vmx.last_cpu != c->index || vmx_nmis_used || mitigations_ibpb) {
+        load_with_care(arch, vp);
+        return;
+    }
+    make_current(arch, vp);
+    arch->last_partition = vp->partition;
+}
+
+// The VP may be another than the one that was loaded last: several VMCSs are active on a processor.
 static void vmx_vp_unload(struct vp *vp)
 {
-    vmx_nmi_settle(vp);
+    struct arch_cpu *arch = this_arch_cpu();
+
+    if (arch->vmcs_owner == vp) {
+        vmx_nmi_settle(vp);
+        arch->vmcs_owner = NULL;
+    }
     must(vmclear(&vp->vmx.vmcs), "VMCLEAR");
     vp->vmx.launched = false;
 }

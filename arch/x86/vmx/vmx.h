@@ -45,7 +45,7 @@ void vmx_save_msrs(struct vp *vp);      // processor <-> vp->vmx.msr_*
 void vmx_restore_msrs(const struct vp *vp);
 
 // event.c
-void vmx_advance_rip(struct vp *vp, unsigned length);
+void vmx_advance_rip(struct vp *vp, uint64_t length);
 void vmx_inject(struct vp *vp, enum event_type type, uint8_t vector, bool has_error, uint32_t error);
 bool vmx_event_pending(struct vp *vp);
 bool vmx_interruptible(struct vp *vp);
@@ -59,8 +59,8 @@ void vmx_reflect_alignment(uint32_t info);
 
 // NMIs: where there have never been any, nothing is to be looked after.
 extern bool vmx_nmis_used;
-void vmx_nmi_note_loaded(struct vp *vp);
-void vmx_nmi_settle_used(struct vp *vp);
+SELDOM void vmx_nmi_note_loaded(struct vp *vp);
+SELDOM void vmx_nmi_settle_used(struct vp *vp);
 
 static inline void vmx_nmi_loaded(struct vp *vp) // after VMPTRLD
 {
@@ -69,7 +69,7 @@ static inline void vmx_nmi_loaded(struct vp *vp) // after VMPTRLD
     }
 }
 
-static inline void vmx_nmi_settle(struct vp *vp) // before VMCLEAR, and before the blocking is looked at
+static inline void vmx_nmi_settle(struct vp *vp) // before it is left, and before the blocking is looked at
 {
     if (__builtin_expect(vmx_nmis_used, 0)) {
         vmx_nmi_settle_used(vp);
