@@ -102,6 +102,7 @@ struct svm_vp {
     bool by_v_irq; // an interrupt was given to V_IRQ and not taken yet
     uint64_t tsc_aux;
     uint64_t nmi_iret_rip; // the IRET that ended the last NMI handler
+    uint64_t nmi_step_dr6; // the guest's DR6 while that IRET is single-stepped; 0: it is not
 };
 
 struct vp {
