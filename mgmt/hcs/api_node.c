@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The node itself over HTTP: facts, events, the hypervisor's counters and log, reboot.
+// The node itself over HTTP: facts, the hypervisor's counters and log, reboot.
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "mgmt/core/event.h"
 #include "mgmt/core/image.h"
 #include "mgmt/hcs/api_priv.h"
 #include "mgmt/hvif/hvif.h"
-
-#define EVENTS_A_PAGE 100
 
 // --- the node ---
 
@@ -73,63 +70,6 @@ void api_node_reboot(struct http_request *r)
 void api_node_poweroff(struct http_request *r)
 {
     api_without_options(r, power_off);
-}
-
-// --- events ---
-
-static void write_event(struct json_writer *w, const struct event *e)
-{
-    json_open(w, NULL, '{');
-    json_uint(w, "Sequence", e->sequence);
-    json_time(w, "Time", e->unix_ms);
-    json_string(w, "Type", event_type_name(e->type));
-    json_string(w, "Subject", e->subject);
-    json_string(w, "Text", e->text);
-    json_close(w, '}');
-}
-
-static bool events_ready(const struct api_wait *wait)
-{
-    uint64_t oldest, next;
-
-    event_range(&oldest, &next);
-    return wait->number < next;
-}
-
-static void events_answer(const struct api_wait *wait)
-{
-    struct json_writer w = {0};
-    uint64_t oldest, next, at, end;
-
-    event_range(&oldest, &next);
-    at = MIN(MAX(wait->number, oldest), next);
-    end = MIN(next, at + EVENTS_A_PAGE);
-    json_open(&w, NULL, '{');
-    json_uint(&w, "Next", end);
-    json_uint(&w, "Lost", wait->number != 0 && wait->number < oldest ? oldest - wait->number : 0);
-    json_open(&w, "Events", '[');
-    for (; at < end; at++) {
-        write_event(&w, event_get(at));
-    }
-    json_close(&w, ']');
-    json_close(&w, '}');
-    api_answer(wait->request, 200, &w);
-}
-
-void api_events(struct http_request *r)
-{
-    struct api_wait *wait;
-    uint64_t from, timeout_ms;
-
-    if (!api_query_uint(r, "from", 0, UINT64_MAX >> 1, &from) ||
-        !api_query_uint(r, "timeoutMs", 0, API_WAIT_MAX_MS, &timeout_ms) ||
-        (wait = api_wait_new(r)) == NULL) {
-        return;
-    }
-    wait->ready = events_ready;
-    wait->answer = events_answer;
-    wait->number = from;
-    api_wait_start(wait, event_listeners(), timeout_ms);
 }
 
 // --- the hypervisor ---
