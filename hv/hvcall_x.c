@@ -117,6 +117,7 @@ static void add_vp(const struct vp *vp, uint64_t *value)
     value[HV_CTR_INTERRUPTS] += vp->interrupts;
     value[HV_CTR_HYPERCALLS] += vp->hypercalls;
     value[HV_CTR_SWITCHES] += vp->switches;
+    value[HV_CTR_WAIT_TSC] += vp->wait_tsc;
     for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
         value[HV_CTR_EXIT0 + i] += vp->exits[i];
     }

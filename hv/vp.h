@@ -171,6 +171,7 @@ struct vp {
     uint8_t priority;  // 0 data plane, 1 control plane, 2 guests
     uint8_t run_class; // while queued: in which queue [queue lock]
     uint64_t vruntime, run_start, run_tsc;
+    uint64_t queued_at, wait_tsc; // TSC when it was queued last; ticks in queues, all together
     struct share_account share;
     struct vp *heap_child, *heap_next, *heap_prev; // timer heap of vp->cpu, while not running
     bool in_heap;

@@ -458,6 +458,7 @@ enum hv_x_counter {
     HV_CTR_INTERRUPTS,
     HV_CTR_HYPERCALLS,
     HV_CTR_SWITCHES,
+    HV_CTR_WAIT_TSC,   // ticks in which it could have run and another VP did
     HV_CTR_EXIT0 = 16, // + enum vp_exit_reason
     HV_CTR_COUNT = 80,
 };

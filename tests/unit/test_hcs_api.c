@@ -1,4 +1,4 @@
-// srcs: mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hcs/api.c mgmt/hcs/api_hcs.c mgmt/hcs/api_image.c mgmt/hcs/api_node.c mgmt/hcs/api_event.c mgmt/hcs/api_metrics.c mgmt/hcs/api_console.c mgmt/hcs/api_operation.c mgmt/hcs/document.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/sim/stream_mem.c mgmt/core/keeper.c mgmt/hcs/api_store.c
+// srcs: mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hcs/api.c mgmt/hcs/api_hcs.c mgmt/hcs/api_image.c mgmt/hcs/api_node.c mgmt/hcs/api_event.c mgmt/hcs/api_metrics.c mgmt/hcs/guest_metrics.c mgmt/hcs/api_console.c mgmt/hcs/api_operation.c mgmt/hcs/document.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/sim/stream_mem.c mgmt/core/keeper.c mgmt/hcs/api_store.c
 // libs: mbedtls cjson llhttp
 // SPDX-License-Identifier: Apache-2.0
 // The API through the real HTTP server, on streams in memory: routes, statuses, long polls, console socket.
@@ -307,6 +307,32 @@ static void test_event_streams_are_bounded(void **state)
             hang_up(m[i]);
         }
     }
+}
+
+// Numbers with labels: every VP has its own, names are escaped, and families come in one piece.
+static void test_metrics_of_a_system(void **state)
+{
+    const char *at;
+    unsigned families = 0;
+
+    (void)state;
+    OK(202, "POST", "/v1/hcs/systems/a%22b%5C", DOC);
+    OK(202, "POST", "/v1/hcs/systems/a%22b%5C/start", "");
+    wait_state("a\"b\\", SYSTEM_RUNNING);
+    OK(200, "GET", "/metrics", "");
+    assert_answer_has("keelson_vp_run_seconds_total{system=\"a\\\"b\\\\\",vp=\"0\"} ");
+    assert_answer_has("keelson_vp_wait_seconds_total{system=\"a\\\"b\\\\\",vp=\"0\"} ");
+    assert_answer_has("keelson_vp_state{system=\"a\\\"b\\\\\",vp=\"0\"} ");
+    assert_answer_has("keelson_system_pool_pages{system=");
+    assert_answer_has("keelson_api_requests_total{route=\"POST /v1/hcs/systems/{id}/start\"} ");
+    for (at = answer; (at = strstr(at, "# TYPE keelson_vp_state gauge\n")) != NULL; at++) {
+        families++;
+    }
+    assert_int_equal(families, 1);
+    OK(202, "POST", "/v1/hcs/systems/a%22b%5C/terminate", "");
+    wait_state("a\"b\\", SYSTEM_STOPPED);
+    OK(200, "GET", "/metrics", "");
+    assert_null(strstr(answer, "keelson_vp_state{"));
 }
 
 static void test_life_of_a_system(void **state)
@@ -681,6 +707,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_authentication),
         T(test_node_and_description),
+        T(test_metrics_of_a_system),
         T(test_event_stream),
         T(test_event_stream_of_a_slow_client),
         T(test_event_streams_are_bounded),
