@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mgmt/core/deposit.h"
 #include "mgmt/core/image.h"
 #include "mgmt/hcs/api_priv.h"
 #include "mgmt/hvif/hvif.h"
@@ -164,6 +165,87 @@ void api_hypervisor_partitions(struct http_request *r)
     json_close(&w, ']');
     json_close(&w, '}');
     api_answer(r, 200, &w);
+}
+
+// --- the trace ---
+
+#define TRACE_FEED 16 // pages at a time: rings of four processors
+
+// The hypervisor's rings come from this partition's own pool.
+static hv_status_t start_trace(void)
+{
+    const struct hv_x_trace_in in = {.action = HV_X_TRACE_START};
+    hv_status_t status = hvif_trace(&in, NULL);
+    size_t done;
+
+    for (unsigned tries = 0; status == HV_STATUS_INSUFFICIENT_MEMORY && tries < 64; tries++) {
+        status = deposit_pages(HV_PARTITION_ID_SELF, TRACE_FEED, &done);
+        if (status == HV_STATUS_SUCCESS || done > 0) {
+            status = hvif_trace(&in, NULL);
+        }
+    }
+    return status;
+}
+
+static void trace_on(struct http_request *r)
+{
+    hv_status_t status = start_trace();
+
+    if (status != HV_STATUS_SUCCESS) {
+        fail_hv(r, status, "starting the trace");
+        return;
+    }
+    http_respond(r, 204, NULL, NULL, 0);
+}
+
+static void trace_off(struct http_request *r)
+{
+    hv_status_t status = hvif_trace(&(struct hv_x_trace_in){.action = HV_X_TRACE_STOP}, NULL);
+
+    if (status != HV_STATUS_SUCCESS) {
+        fail_hv(r, status, "stopping the trace");
+        return;
+    }
+    http_respond(r, 204, NULL, NULL, 0);
+}
+
+void api_trace_start(struct http_request *r)
+{
+    api_without_options(r, trace_on);
+}
+
+void api_trace_stop(struct http_request *r)
+{
+    api_without_options(r, trace_off);
+}
+
+// What one call of the hypervisor returns: with X-Next-Sequence the client asks for more.
+void api_trace_read(struct http_request *r)
+{
+    static struct hv_x_trace_out out; // too large for the stack; one caller at a time
+    struct hv_x_trace_in in = {.action = HV_X_TRACE_READ};
+    uint64_t cpu;
+    char next[24];
+    hv_status_t status;
+
+    if (!api_query_uint(r, "cpu", 0, UINT32_MAX, &cpu) ||
+        !api_query_uint(r, "from", 0, UINT64_MAX >> 1, &in.sequence)) {
+        return;
+    }
+    in.cpu = (uint32_t)cpu;
+    status = hvif_trace(&in, &out);
+    if (status == HV_STATUS_INVALID_PARAMETER) {
+        api_fail(r, HR_E_INVALIDARG, "cpu: the node has no such processor");
+        return;
+    }
+    if (status != HV_STATUS_SUCCESS) {
+        fail_hv(r, status, "reading the trace");
+        return;
+    }
+    snprintf(next, sizeof next, "%llu", (unsigned long long)out.sequence + out.count);
+    http_add_header(r, "X-Next-Sequence", next);
+    http_respond(r, 200, "application/octet-stream", out.record,
+                 MIN((size_t)out.count, ARRAY_LEN(out.record)) * sizeof out.record[0]);
 }
 
 void api_hypervisor_log(struct http_request *r)

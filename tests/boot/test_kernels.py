@@ -5,6 +5,8 @@ import json
 import lzma
 import re
 import struct
+import subprocess
+import sys
 
 import pytest
 from booted import BUILD, DEPS, KERNEL, booted
@@ -100,6 +102,34 @@ def test_pvh_elf(machine, tmp_path):
     assert "protocol pvh\nversion 1 flags 0\ncmdline [a=1 b]\n" in text
     assert [line for line in text.splitlines() if line.startswith("module ")] == module_lines(["hello", ""])
     check_common(text)
+
+
+def read_trace(client, cpu):
+    """All that is kept of a processor."""
+    data, sequence = b"", 0
+    while True:
+        status, head, piece = client.curl(f"/v1/hypervisor/trace?cpu={cpu}&from={sequence}")
+        assert status == 200
+        sequence = int(re.search(r"^X-Next-Sequence: (\d+)$", head, re.MULTILINE | re.IGNORECASE)[1])
+        data += piece
+        if not piece:
+            return data
+
+
+def test_trace(machine, tmp_path):
+    """A guest's exits with their addresses, and how its processor was given to it."""
+    client = machine.client
+    put(client, "pvh", KERNELS / "pvh.elf")
+    assert client.curl("/v1/hypervisor/trace/start", "-X", "POST")[0] == 204
+    report(client, tmp_path, "traced", "pvh", "", "traced")
+    assert client.curl("/v1/hypervisor/trace/stop", "-X", "POST")[0] == 204
+    traces = [read_trace(client, cpu) for cpu in range(client.json("node", "show")["ProcessorCount"])]
+    again = [read_trace(client, cpu) for cpu in range(len(traces))]
+    assert again == traces, "it went on"
+    (tmp_path / "trace").write_bytes(b"".join(traces))
+    text = subprocess.run([sys.executable, "tools/trace.py", tmp_path / "trace"], capture_output=True, text=True, check=True).stdout
+    assert re.search(r"cpu\d+ +1\.\d +exit hypercall", text), text[-3000:]
+    assert "leaves: waits for intercepts" in text and "runs, after" in text
 
 
 def refusal(client, folder, *what):

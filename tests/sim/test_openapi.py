@@ -4,7 +4,10 @@ import base64
 import http.client
 import json
 import pathlib
+import re
 import ssl
+import subprocess
+import sys
 import tempfile
 import threading
 import urllib.parse
@@ -13,6 +16,7 @@ import pytest
 
 from tests.sim.simulated import BUILD, DEPS, Simulation
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 NODE_ENDS = ("/v1/node/reboot", "/v1/node/poweroff")
@@ -213,7 +217,7 @@ def test_described_parameters_are_read(api, system):
             answer = api.call(method, template, 400, query={parameter["name"]: "-1" if integer else "{"}, **names)
             assert not integer or parameter["name"] in answer.message(), (template, answer.body)
             tried.add(parameter["name"])
-    assert tried == {"from", "timeoutMs", "query", "port", "contents"}
+    assert tried == {"from", "timeoutMs", "query", "port", "contents", "cpu"}
 
 
 def test_bodies(api, system):
@@ -277,6 +281,13 @@ def test_life_cycle(api, system):
     call("GET", "/v1/hypervisor", 200)
     assert call("GET", "/v1/hypervisor/partitions", 200).json()["Partitions"][0]["SystemId"] == SYSTEM
     call("GET", "/v1/hypervisor/log", 200)
+    call("POST", "/v1/hypervisor/trace/start", 204)
+    traced = call("GET", "/v1/hypervisor/trace", 200)
+    assert len(traced.body) == 32 and traced.headers["X-Next-Sequence"] == "1"
+    printed = subprocess.run([sys.executable, ROOT / "tools" / "trace.py", "-"], input=traced.body, capture_output=True, check=True)
+    assert re.search(rb"^ +0 +cpu0 +2\.0 +exit cpuid +rip 0x1234 qual 0x7$", printed.stdout, re.MULTILINE), printed.stdout
+    call("GET", "/v1/hypervisor/trace", 400, query={"cpu": 9})
+    call("POST", "/v1/hypervisor/trace/stop", 204)
     call("GET", "/metrics", 200)
     call("POST", "/v1/hcs/systems/{id}/terminate", 202, id=SYSTEM)
     call("GET", "/v1/hcs/systems/{id}/exit", 200, query={"timeoutMs": 30000}, id=SYSTEM)
