@@ -7,6 +7,7 @@
 #include "hv/hvcall.h"
 #include "hv/interrupt.h"
 #include "hv/sched.h"
+#include "hv/trace.h"
 #include "hv/watchdog.h"
 
 hv_status_t hvcall_x_map_interrupt(struct hvcall *c)
@@ -49,6 +50,23 @@ hv_status_t hvcall_x_read_log(struct hvcall *c)
     out->sequence = in->sequence;
     out->length = (uint32_t)log_read(&out->sequence, (char *)out->text, sizeof(out->text));
     return HV_STATUS_SUCCESS;
+}
+
+hv_status_t hvcall_x_trace(struct hvcall *c)
+{
+    const struct hv_x_trace_in *in = c->in;
+
+    switch (in->action) {
+    case HV_X_TRACE_STOP:
+        trace_stop();
+        return HV_STATUS_SUCCESS;
+    case HV_X_TRACE_START:
+        return trace_start();
+    case HV_X_TRACE_READ:
+        return trace_read(in->cpu, in->sequence, c->out);
+    default:
+        return HV_STATUS_INVALID_PARAMETER;
+    }
 }
 
 static hv_status_t dump_vp(uint32_t value)
@@ -117,6 +135,7 @@ static void add_vp(const struct vp *vp, uint64_t *value)
     value[HV_CTR_INTERRUPTS] += vp->interrupts;
     value[HV_CTR_HYPERCALLS] += vp->exits[EXIT_HYPERCALL];
     value[HV_CTR_SWITCHES] += vp->switches;
+    value[HV_CTR_WAIT_TSC] += vp->wait_tsc;
     for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
         value[HV_CTR_EXIT0 + i] += vp->exits[i];
     }

@@ -88,6 +88,7 @@ void runqueue_add(struct sched_cpu *s, struct vp *vp)
     vp->run_next = *at;
     *at = vp;
     vp->queued = true;
+    vp->queued_at = host_tsc();
     s->queued++;
     if (is_stray(vp)) {
         __atomic_store_n(&s->stray, true, __ATOMIC_RELAXED);
@@ -105,6 +106,7 @@ void runqueue_remove(struct sched_cpu *s, struct vp *vp)
     *at = vp->run_next;
     vp->run_next = NULL;
     vp->queued = false;
+    vp->wait_tsc += host_tsc() - vp->queued_at;
     s->queued--;
 }
 

@@ -102,6 +102,7 @@ struct svm_vp {
     bool by_v_irq; // an interrupt was given to V_IRQ and not taken yet
     uint64_t tsc_aux;
     uint64_t nmi_iret_rip; // the IRET that ended the last NMI handler
+    uint64_t nmi_step_dr6; // the guest's DR6 while that IRET is single-stepped; 0: it is not
 };
 
 struct vp {
@@ -170,6 +171,7 @@ struct vp {
     uint8_t priority;  // 0 data plane, 1 control plane, 2 guests
     uint8_t run_class; // while queued: in which queue [queue lock]
     uint64_t vruntime, run_start, run_tsc;
+    uint64_t queued_at, wait_tsc; // TSC when it was queued last; ticks in queues, all together
     struct share_account share;
     struct vp *heap_child, *heap_next, *heap_prev; // timer heap of vp->cpu, while not running
     bool in_heap;

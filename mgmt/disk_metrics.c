@@ -17,6 +17,29 @@ static void add(struct block_counters *sum, const struct block_counters *c)
     sum->queued += c->queued;
 }
 
+// Each of the node's disks by itself.
+static void each_disk(struct metrics *m, const char *name, bool bytes)
+{
+    static const char *const operations[] = {
+        [BLOCK_READ] = "read", [BLOCK_WRITE] = "write", [BLOCK_FLUSH] = "flush", [BLOCK_DISCARD] = "discard"};
+    const struct node_disk *disk;
+
+    metrics_family(m, name, "counter");
+    for (uint32_t i = 0; (disk = disks_get(i)) != NULL; i++) {
+        for (unsigned op = 0; op < ARRAY_LEN(operations); op++) {
+            const struct block_counters *c = &disk->dev->counters;
+            struct metrics_labels l = {0};
+
+            if (bytes && op != BLOCK_READ && op != BLOCK_WRITE) {
+                continue;
+            }
+            metrics_label(&l, "disk", disk->dev->name);
+            metrics_sample(m, metrics_label(&l, "operation", operations[op]),
+                           bytes ? c->bytes[op] : c->requests[op]);
+        }
+    }
+}
+
 static void disk_metrics(struct metrics *m)
 {
     struct block_counters sum = {0};
@@ -39,6 +62,8 @@ static void disk_metrics(struct metrics *m)
     metrics_counter(m, "disk_timeouts_total", sum.timeouts);
     metrics_counter(m, "disk_resets_total", sum.resets);
     metrics_gauge(m, "disk_requests_queued", sum.queued);
+    each_disk(m, "block_requests_total", false);
+    each_disk(m, "block_bytes_total", true);
 }
 
 void disk_metrics_init(void)

@@ -9,6 +9,7 @@
 #include "mgmt/dataplane/dataplane.h"
 #include "mgmt/dataplane/frame_link.h"
 #include "mgmt/disk_metrics.h"
+#include "mgmt/guest_device_metrics.h"
 #include "mgmt/drivers/bring_up.h"
 #include "mgmt/hcs/server.h"
 #include "mgmt/hvif/hvif.h"
@@ -248,6 +249,7 @@ void mgmt_main(const struct mgmt_boot_info *info)
     rt_console_init();
     disk_io_init();
     disk_metrics_init();
+    guest_device_metrics_init();
     nic = drivers_bring_up();
     if (nic != NULL) {
         dataplane_set_nic(nic);

@@ -74,8 +74,8 @@ lint-images: $(BUILD)/hv/hv.elf
 
 # The data plane uses no libc, apart from functions that only touch the memory they are given.
 PLANE_ALLOWED := memcpy|memmove|memset|memcmp|memchr|strlen|strcmp|strncmp|strnlen
-# The Linux loader lies beside the devices and runs in the control plane.
-PLANE_OBJS := $(filter-out %/linux_loader.o %/bzimage.o,$(MGMT_NO_SSE))
+# The loaders lie beside the devices and run in the control plane.
+PLANE_OBJS := $(filter-out $(patsubst %.c,%.o,$(addprefix %/,$(notdir $(LOADER_SRCS)))),$(MGMT_NO_SSE))
 lint-planes: $(PLANE_OBJS) $(LIBC)
 	$(call say,PLANES,$(words $(PLANE_OBJS)) objects)
 	@mkdir -p $(BUILD)/stamps

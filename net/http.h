@@ -115,6 +115,7 @@ void http_server_stats(const struct http_server *s, struct http_stats *out);
 
 // --- the request (valid until answered or aborted) ---
 enum http_method http_request_method(const struct http_request *r); // HEAD shows as GET
+bool http_request_is_head(const struct http_request *r);            // for an answer that has no end
 const char *http_request_path(const struct http_request *r);        // raw, without the query
 // Path parameter by its name in the pattern, percent-decoded, or NULL.
 const char *http_param(const struct http_request *r, const char *name);
@@ -173,7 +174,8 @@ void http_errorf(struct http_request *r, int status, const char *code, const cha
 // Streamed answer. length -1: unknown, sent chunked. write returns the bytes it took (limits.out_bytes are
 // queued); after a short write on_writable comes when there is room. end() finishes; for a known length it
 // must match. A handler that cannot finish calls http_stream_fail(): the connection is cut, so that the
-// client sees the truncation.
+// client sees the truncation. Without memory the server cuts it itself, and calls the abort callback: from inside
+// http_stream_begin(), or from http_stream_write(), which returns 0 then.
 void http_stream_begin(struct http_request *r, int status, const char *type, int64_t length);
 size_t http_stream_write(struct http_request *r, const void *data, size_t len);
 void http_stream_on_writable(struct http_request *r, void (*writable)(struct http_request *r));

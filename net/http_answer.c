@@ -355,6 +355,17 @@ void conn_refuse(struct http_conn *c, int status, const char *code, const char *
 
 // --- streamed answers ---
 
+// Without memory for what is to be sent: whoever holds the request learns that it is over.
+static void stream_lost(struct http_request *r)
+{
+    void (*aborted)(struct http_request *) = r->on_abort;
+
+    give_up(r);
+    if (aborted) {
+        aborted(r);
+    }
+}
+
 void http_stream_begin(struct http_request *r, int status, const char *type, int64_t length)
 {
     if (length < 0) {
@@ -370,7 +381,7 @@ void http_stream_begin(struct http_request *r, int status, const char *type, int
         body_discard(r);
     }
     if (r->answer != ANSWER_NONE || !put_head(r, status, type, length)) {
-        give_up(r);
+        stream_lost(r);
         return;
     }
     r->answer = ANSWER_STREAMING;
@@ -410,7 +421,7 @@ size_t http_stream_write(struct http_request *r, const void *data, size_t len)
     }
     if (n > 0) {
         if (!put_data(r, data, n)) {
-            http_stream_fail(r);
+            stream_lost(r);
             return 0;
         }
         if (r->answer_left >= 0) {

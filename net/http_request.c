@@ -81,6 +81,11 @@ enum http_method http_request_method(const struct http_request *r)
     return r->method;
 }
 
+bool http_request_is_head(const struct http_request *r)
+{
+    return r->is_head;
+}
+
 const char *http_request_path(const struct http_request *r)
 {
     return r->path;

@@ -144,7 +144,7 @@ def types_header(names):
 # --- api_routes.h ---
 
 def routes_header(api):
-    rows = [f"    X(HTTP_M_{r['method']}, {quote(r['path'])}, {ROLES[r['role']]}, {r['handler']}, "
+    rows = [f"    X({r['method']}, {quote(r['path'])}, {ROLES[r['role']]}, {r['handler']}, "
             f"{quote(' '.join(q[0] for q in r.get('query', [])))})" for r in api["routes"]]
     handlers = sorted({r["handler"] for r in api["routes"]})
     out = "// X(method, path, role, handler, names of query parameters)\n#define API_ROUTES(X) \\\n" + " \\\n".join(rows) + "\n\n"

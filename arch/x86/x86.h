@@ -50,6 +50,7 @@
 #define RFLAGS_FIXED BIT(1)
 #define RFLAGS_TF BIT(8)
 #define RFLAGS_IF BIT(9)
+#define RFLAGS_RF BIT(16)
 
 #define DR6_INIT 0xffff0ff0ull
 #define DR6_BS BIT(14)

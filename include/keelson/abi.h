@@ -434,6 +434,34 @@ struct hv_x_log_out {
     uint32_t pad;
     uint8_t text[2032];
 };
+// --- trace (HvCallXTrace) ---
+enum hv_x_trace_action { HV_X_TRACE_STOP = 0, HV_X_TRACE_START = 1, HV_X_TRACE_READ = 2 };
+struct hv_x_trace_in {
+    uint32_t action;
+    uint32_t cpu;      // read: whose ring
+    uint64_t sequence; // read: first record wanted
+};
+enum hv_x_trace_type {
+    HV_X_TRACE_EXIT = 1,       // reason: enum vp_exit_reason; a: RIP; b: first qualification
+    HV_X_TRACE_SWITCH_IN = 2,  // a: ticks it has run; b: ticks it has waited
+    HV_X_TRACE_SWITCH_OUT = 3, // reason: why it is blocked, 0: it could go on; a: virtual runtime
+};
+struct hv_x_trace_record {
+    uint64_t tsc;
+    uint8_t type; // enum hv_x_trace_type
+    uint8_t cpu;
+    uint16_t partition; // index
+    uint16_t vp;
+    uint16_t reason;
+    uint64_t a, b;
+};
+struct hv_x_trace_out {
+    uint64_t sequence; // of the first record
+    uint32_t count;    // 0: there is none yet
+    uint32_t pad;
+    struct hv_x_trace_record record[63];
+};
+
 struct hv_x_system_in { // HvCallXSystemControl
     uint32_t action;    // enum hv_x_system_action
     uint32_t value;
@@ -458,6 +486,7 @@ enum hv_x_counter {
     HV_CTR_INTERRUPTS,
     HV_CTR_HYPERCALLS,
     HV_CTR_SWITCHES,
+    HV_CTR_WAIT_TSC,   // ticks in which it could have run and another VP did
     HV_CTR_EXIT0 = 16, // + enum vp_exit_reason
     HV_CTR_COUNT = 80,
 };

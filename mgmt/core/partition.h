@@ -19,7 +19,7 @@
 
 #include "mgmt/core/disk.h"
 #include "mgmt/dataplane/dp.h"
-#include "mgmt/devices/linux_loader.h"
+#include "mgmt/devices/kernel_loader.h"
 #include "mgmt/plat.h"
 
 #define PARTITION_MEMORY_UNIT PAGE_SIZE_2M
@@ -27,6 +27,11 @@
 struct partition_nic {
     uint8_t mac[6];
     char endpoint[37]; // id of the network endpoint it is to be connected to; "": none
+};
+
+struct partition_module {
+    const struct image *image;
+    const char *name, *arguments;
 };
 
 struct partition_config {  // pointers must stay valid as long as the partition is not EMPTY
@@ -37,8 +42,9 @@ struct partition_config {  // pointers must stay valid as long as the partition 
     uint32_t reserve;      // HV_PROP_CPU_RESERVE units
     bool com[DP_CONSOLES];
     const struct image *kernel;
-    const struct image *initrd; // NULL: none
-    const char *cmdline;        // NULL: empty
+    const char *cmdline; // NULL: empty
+    struct partition_module module[KERNEL_MAX_MODULES];
+    uint32_t module_count;
     struct disk_source disk[DP_MAX_DISKS];
     uint8_t disk_count;
     struct partition_nic nic[DP_MAX_NICS];
@@ -93,8 +99,8 @@ struct partition {
     partition_done_fn done;
 
     // Loader, used while building.
-    struct linux_boot boot;
-    struct linux_load load;
+    struct kernel_boot boot;
+    struct kernel_load load;
 };
 
 // Starts building; `done` is called once, later. On failure everything has been undone (phase EMPTY, or

@@ -348,13 +348,19 @@ static size_t read_image(void *ctx, uint64_t offset, void *buf, size_t length)
     return image_read(ctx, offset, buf, length);
 }
 
+static const char *image_name(const struct image *image)
+{
+    struct image_info info;
+
+    image_get_info(image, &info);
+    return info.name;
+}
+
 static struct image_reader reader(const struct image *image)
 {
-    struct image_info info = {0};
+    struct image_info info;
 
-    if (image != NULL) {
-        image_get_info(image, &info);
-    }
+    image_get_info(image, &info);
     return (struct image_reader){.read = read_image, .ctx = (void *)(uintptr_t)image, .size = info.size};
 }
 
@@ -366,20 +372,28 @@ static enum step_result load_failed(struct partition *p)
 
 static enum step_result step_load_begin(struct partition *p)
 {
-    p->boot = (struct linux_boot){
+    p->boot = (struct kernel_boot){
         .mem = {.ram = p->vm->ram, .low = p->vm->ram_low, .high = p->vm->ram_high},
         .machine = machine_of(&p->cfg),
         .kernel = reader(p->cfg.kernel),
-        .initrd = reader(p->cfg.initrd),
+        .kernel_name = image_name(p->cfg.kernel),
         .cmdline = p->cfg.cmdline,
+        .module_count = p->cfg.module_count,
     };
+    for (uint32_t i = 0; i < p->cfg.module_count; i++) {
+        p->boot.module[i] = (struct kernel_module){
+            .file = reader(p->cfg.module[i].image),
+            .name = p->cfg.module[i].name,
+            .text = p->cfg.module[i].arguments,
+        };
+    }
     memset(&p->load, 0, sizeof p->load);
-    return linux_load_begin(&p->load, &p->boot) ? STEP_NEXT : load_failed(p);
+    return kernel_load_begin(&p->load, &p->boot) ? STEP_NEXT : load_failed(p);
 }
 
 static enum step_result step_load(struct partition *p)
 {
-    switch (linux_load_step(&p->load, LOAD_SLICE)) {
+    switch (kernel_load_step(&p->load, LOAD_SLICE)) {
     case LOAD_MORE:
         return STEP_AGAIN;
     case LOAD_DONE:

@@ -92,6 +92,8 @@ static void system_free(struct system *s)
     for (unsigned i = 0; i < DP_MAX_DISKS; i++) {
         free(s->disk_path[i]);
     }
+    module_list_free(&s->modules);
+    free(s->initrd);
     free(s->cmdline);
     free(s);
 }
@@ -125,15 +127,17 @@ void system_release(struct system *s)
     if (s->kernel != NULL) {
         image_unref(s->kernel);
     }
-    if (s->initrd != NULL) {
-        image_unref(s->initrd);
+    for (unsigned i = 0; i < s->cfg.module_count; i++) {
+        image_unref(s->module[i]);
+        s->module[i] = NULL;
     }
     for (unsigned i = 0; i < s->cfg.disk_count; i++) {
         disk_release(&s->cfg.disk[i]);
     }
     s->cfg.disk_count = 0;
-    s->kernel = s->initrd = NULL;
-    s->cfg.kernel = s->cfg.initrd = NULL;
+    s->cfg.module_count = 0;
+    s->kernel = NULL;
+    s->cfg.kernel = NULL;
 }
 
 // Keeps the number of ended systems bounded: the oldest goes.
@@ -175,6 +179,22 @@ static size_t read_image(void *ctx, uint64_t offset, void *buf, size_t length)
     return image_read(ctx, offset, buf, length);
 }
 
+static enum core_status check_modules(const struct system_config *cfg, struct core_error *error)
+{
+    struct module_list modules;
+    enum core_status status = module_list_read(cfg->initrd, &modules, error);
+
+    for (unsigned i = 0; status == CORE_OK && i < modules.count; i++) {
+        if (image_find(modules.module[i].name) == NULL) {
+            status = core_fail(error, CORE_NO_IMAGE,
+                               "initrd image '%.80s' is not on this node; upload it first",
+                               modules.module[i].name);
+        }
+    }
+    module_list_free(&modules);
+    return status;
+}
+
 static enum core_status check_images(const struct system_config *cfg, struct core_error *error)
 {
     struct image *kernel = image_find(cfg->kernel);
@@ -185,16 +205,12 @@ static enum core_status check_images(const struct system_config *cfg, struct cor
         return core_fail(error, CORE_NO_IMAGE, "kernel image '%s' is not on this node; upload it first",
                          cfg->kernel);
     }
-    if (cfg->initrd != NULL && image_find(cfg->initrd) == NULL) {
-        return core_fail(error, CORE_NO_IMAGE, "initrd image '%s' is not on this node; upload it first",
-                         cfg->initrd);
-    }
     image_get_info(kernel, &info);
-    if (!linux_image_check(&(struct image_reader){.read = read_image, .ctx = kernel, .size = info.size}, text,
-                           sizeof text)) {
+    if (!kernel_image_check(&(struct image_reader){.read = read_image, .ctx = kernel, .size = info.size},
+                            text, sizeof text)) {
         return core_fail(error, CORE_BAD_IMAGE, "kernel image '%s': %s", cfg->kernel, text);
     }
-    return CORE_OK;
+    return check_modules(cfg, error);
 }
 
 static enum core_status check_disks(const struct system_config *cfg, struct core_error *error)
@@ -287,7 +303,9 @@ static bool fill(struct system *s, const char *id, const struct system_config *c
             console_init(&s->com[i], i);
         }
     }
-    return s->cmdline != NULL && fill_disks(s, cfg);
+    s->initrd = strdup(cfg->initrd != NULL ? cfg->initrd : "");
+    return s->cmdline != NULL && s->initrd != NULL &&
+           module_list_read(cfg->initrd, &s->modules, NULL) == CORE_OK && fill_disks(s, cfg);
 }
 
 // A random address that is locally administered and not a group's (IEEE 802, 8.2), for a NIC without one.
@@ -301,14 +319,24 @@ static void make_mac(uint8_t mac[6])
     }
 }
 
+static void reference_modules(struct system *s)
+{
+    for (unsigned i = 0; i < s->modules.count; i++) {
+        s->module[i] = image_find(s->modules.module[i].name);
+        image_ref(s->module[i]);
+        s->cfg.module[i] = (struct partition_module){
+            .image = s->module[i],
+            .name = s->modules.module[i].name,
+            .arguments = s->modules.module[i].arguments,
+        };
+    }
+    s->cfg.module_count = s->modules.count;
+}
+
 static void reference_images(struct system *s, const struct system_config *cfg)
 {
     s->kernel = image_find(cfg->kernel);
     image_ref(s->kernel);
-    if (cfg->initrd != NULL) {
-        s->initrd = image_find(cfg->initrd);
-        image_ref(s->initrd);
-    }
     s->cfg = (struct partition_config){
         .memory_bytes = cfg->memory_bytes,
         .vp_count = cfg->vp_count,
@@ -316,9 +344,9 @@ static void reference_images(struct system *s, const struct system_config *cfg)
         .cap = cfg->cap,
         .reserve = cfg->reserve,
         .kernel = s->kernel,
-        .initrd = s->initrd,
         .cmdline = s->cmdline,
     };
+    reference_modules(s);
     memcpy(s->cfg.com, cfg->com, sizeof s->cfg.com);
     s->cfg.nic_count = cfg->nic_count;
     for (unsigned i = 0; i < cfg->nic_count; i++) {

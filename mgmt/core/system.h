@@ -14,6 +14,7 @@
 #define MGMT_CORE_SYSTEM_H
 
 #include "mgmt/core/console.h"
+#include "mgmt/core/modules.h"
 #include "mgmt/core/operation.h"
 #include "mgmt/core/partition.h"
 
@@ -44,8 +45,8 @@ struct system_config { // strings are copied by system_create()
     uint32_t vp_count;
     uint32_t weight, cap, reserve; // as in struct partition_config
     bool com[DP_CONSOLES];
-    const char *kernel; // image names
-    const char *initrd; // NULL: none
+    const char *kernel; // image name
+    const char *initrd; // modules.h; NULL: none
     const char *cmdline;
     struct disk_source disk[DP_MAX_DISKS];
     uint8_t disk_count;
@@ -75,7 +76,10 @@ struct system {
     struct partition_config cfg;
     char *cmdline;
     char *disk_path[DP_MAX_DISKS];
-    struct image *kernel, *initrd; // referenced until STOPPED
+    char *initrd;               // as it was given
+    struct module_list modules; // of it
+    struct image *kernel;       // referenced until STOPPED, like the next
+    struct image *module[KERNEL_MAX_MODULES];
     struct partition partition;
     struct console com[DP_CONSOLES];
 

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include "mgmt/devices/kernel_parts.h"
+
 #define BOOT_FLAG 0xaa55
 #define MAGIC 0x53726448  // "HdrS"
 #define MIN_VERSION 0x20c // Linux 3.8: xloadflags
@@ -19,12 +21,6 @@ static bool fail(char *error, size_t error_size, const char *text)
     return false;
 }
 
-static bool read_exact(const struct image_reader *file, uint64_t offset, void *buf, size_t length)
-{
-    return offset <= file->size && length <= file->size - offset &&
-           file->read(file->ctx, offset, buf, length) == length;
-}
-
 // Reads the header; what lies behind its own end is not header and stays zero.
 static bool read_header(const struct image_reader *file, struct setup_header *header)
 {
@@ -33,7 +29,7 @@ static bool read_header(const struct image_reader *file, struct setup_header *he
                       (size_t)(file->size > SETUP_HEADER_OFFSET ? file->size - SETUP_HEADER_OFFSET : 0));
     size_t end;
 
-    if (want < 0x206 + 2 - SETUP_HEADER_OFFSET || !read_exact(file, SETUP_HEADER_OFFSET, raw, want)) {
+    if (want < 0x206 + 2 - SETUP_HEADER_OFFSET || !image_read_exact(file, SETUP_HEADER_OFFSET, raw, want)) {
         return false;
     }
     end = 0x202u + raw[0x201 - SETUP_HEADER_OFFSET] - SETUP_HEADER_OFFSET;
@@ -116,7 +112,7 @@ static void read_version(const struct image_reader *file, struct bzimage *image)
         return;
     }
     n = (size_t)MIN((uint64_t)sizeof(image->version) - 1, file->size - offset);
-    if (!read_exact(file, offset, image->version, n)) {
+    if (!image_read_exact(file, offset, image->version, n)) {
         n = 0;
     }
     image->version[n] = '\0';
@@ -125,6 +121,13 @@ static void read_version(const struct image_reader *file, struct bzimage *image)
             *c = '?';
         }
     }
+}
+
+bool bzimage_is(const struct image_reader *file)
+{
+    struct setup_header header;
+
+    return read_header(file, &header) && header.boot_flag == BOOT_FLAG && header.header == MAGIC;
 }
 
 bool bzimage_read(const struct image_reader *file, struct bzimage *image, char *error, size_t error_size)

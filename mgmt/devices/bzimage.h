@@ -5,7 +5,7 @@
 #ifndef MGMT_DEVICES_BZIMAGE_H
 #define MGMT_DEVICES_BZIMAGE_H
 
-#include "mgmt/devices/linux_loader.h"
+#include "mgmt/devices/kernel_loader.h"
 
 #define SETUP_HEADER_OFFSET 0x1f1 // in the file and in struct boot_params
 #define SETUP_HEADER_MAX 0x80     // what we keep: the header ends at 0x202 + the byte at 0x201
@@ -71,6 +71,8 @@ struct bzimage {
     char version[64];           // printable characters only
 };
 
+// Has boot flag and signature?
+bool bzimage_is(const struct image_reader *file);
 // False: error holds one line for the user.
 MUST_CHECK bool bzimage_read(const struct image_reader *file, struct bzimage *image, char *error,
                              size_t error_size);

@@ -8,6 +8,7 @@
 
 #include "mgmt/core/auth.h"
 #include "mgmt/hcs/api_priv.h"
+#include "mgmt/hcs/metrics.h"
 
 #include <gen/openapi.h>
 
@@ -16,10 +17,13 @@ struct route {
     void (*handle)(struct http_request *r);
     const char *query; // names of its query parameters
     unsigned method, role;
+    const char *name; // "GET /v1/node"
+    uint64_t requests;
 };
 
 static struct route routes[] = {
-#define ROUTE(method, path, role, handler, query) {path, api_##handler, query, method, role},
+#define ROUTE(method, path, role, handler, query)                                                            \
+    {path, api_##handler, query, HTTP_M_##method, role, #method " " path, 0},
     API_ROUTES(ROUTE)
 #undef ROUTE
 };
@@ -96,9 +100,10 @@ static bool query_is_known(struct http_request *r, const struct route *route)
 
 static void dispatch(struct http_request *r, void *arg)
 {
-    const struct route *route = arg;
+    struct route *route = arg;
     bool allowed = http_identity(r)->roles & route->role;
 
+    route->requests++;
     if (!allowed || route->role != AUTH_READER) {
         audit(r, allowed);
     }
@@ -115,6 +120,16 @@ void api_init(struct http_server *server)
 {
     for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
         http_route(server, routes[i].method, routes[i].path, 0, dispatch, &routes[i]);
+    }
+}
+
+void api_request_metrics(struct metrics *m)
+{
+    metrics_family(m, "api_requests_total", "counter");
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        struct metrics_labels l = {0};
+
+        metrics_sample(m, metrics_label(&l, "route", routes[i].name), routes[i].requests);
     }
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counters of the node in Prometheus' text exposition format, version 0.0.4.
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "mgmt/core/deposit.h"
 #include "mgmt/core/image.h"
@@ -8,12 +11,14 @@
 #include "mgmt/hcs/metrics.h"
 #include "mgmt/hvif/hvif.h"
 
-#define METRICS_TEXT_MAX 16384
+#define TEXT_FIRST 16384u
+#define TEXT_MAX (8u << 20)
 
 struct metrics {
-    size_t length;
-    bool full;
-    char text[METRICS_TEXT_MAX];
+    char *text; // malloc()ed
+    size_t length, capacity;
+    bool failed; // no memory
+    char family[64];
 };
 
 static struct metrics_source *sources;
@@ -32,17 +37,48 @@ void metrics_source_add(struct metrics_source *s)
     *last = s;
 }
 
+static bool make_room(struct metrics *m, size_t length)
+{
+    size_t capacity = MAX(m->capacity, (size_t)TEXT_FIRST);
+    char *text;
+
+    if (m->length + length <= m->capacity) {
+        return true;
+    }
+    while (capacity < m->length + length) {
+        capacity *= 2;
+    }
+    text = capacity <= TEXT_MAX ? realloc(m->text, capacity) : NULL;
+    if (text == NULL) {
+        m->failed = true;
+        return false;
+    }
+    m->text = text;
+    m->capacity = capacity;
+    return true;
+}
+
+static void put(struct metrics *m, const char *fmt, ...)
+{
+    char line[METRICS_LABELS_MAX + 128];
+    va_list ap;
+    int n;
+
+    va_start(ap, fmt);
+    n = vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    if (n < 0 || (size_t)n >= sizeof line) {
+        m->failed = true;
+    } else if (make_room(m, (size_t)n)) {
+        memcpy(m->text + m->length, line, (size_t)n);
+        m->length += (size_t)n;
+    }
+}
+
 static void metric(struct metrics *m, const char *name, const char *type, uint64_t value)
 {
-    size_t room = sizeof m->text - m->length;
-    int n = snprintf(m->text + m->length, room, "# TYPE keelson_%s %s\nkeelson_%s %llu\n", name, type, name,
-                     (unsigned long long)value);
-
-    if (n < 0 || (size_t)n >= room) {
-        m->full = true;
-        return;
-    }
-    m->length += (size_t)n;
+    metrics_family(m, name, type);
+    put(m, "keelson_%s %llu\n", name, (unsigned long long)value);
 }
 
 void metrics_counter(struct metrics *m, const char *name, uint64_t value)
@@ -53,6 +89,65 @@ void metrics_counter(struct metrics *m, const char *name, uint64_t value)
 void metrics_gauge(struct metrics *m, const char *name, uint64_t value)
 {
     metric(m, name, "gauge", value);
+}
+
+void metrics_family(struct metrics *m, const char *name, const char *type)
+{
+    snprintf(m->family, sizeof m->family, "%s", name);
+    put(m, "# TYPE keelson_%s %s\n", name, type);
+}
+
+void metrics_fail(struct metrics *m)
+{
+    m->failed = true;
+}
+
+void metrics_sample(struct metrics *m, const char *labels, uint64_t value)
+{
+    put(m, "keelson_%s{%s} %llu\n", m->family, labels, (unsigned long long)value);
+}
+
+void metrics_sample_seconds(struct metrics *m, const char *labels, uint64_t microseconds)
+{
+    put(m, "keelson_%s{%s} %llu.%06u\n", m->family, labels, (unsigned long long)(microseconds / 1000000),
+        (unsigned)(microseconds % 1000000));
+}
+
+static void label_char(struct metrics_labels *l, char c)
+{
+    if (l->length < sizeof l->text - 1) {
+        l->text[l->length++] = c;
+    }
+}
+
+// The text format escapes backslash, quote and line feed; there are no other control characters in names.
+const char *metrics_label(struct metrics_labels *l, const char *name, const char *value)
+{
+    if (l->length > 0) {
+        label_char(l, ',');
+    }
+    for (; *name != '\0'; name++) {
+        label_char(l, *name);
+    }
+    label_char(l, '=');
+    label_char(l, '"');
+    for (; *value != '\0'; value++) {
+        if (*value == '\\' || *value == '"' || *value == '\n') {
+            label_char(l, '\\');
+        }
+        label_char(l, *value == '\n' ? 'n' : *value);
+    }
+    label_char(l, '"');
+    l->text[l->length] = '\0';
+    return l->text;
+}
+
+const char *metrics_label_number(struct metrics_labels *l, const char *name, unsigned value)
+{
+    char text[12];
+
+    snprintf(text, sizeof text, "%u", value);
+    return metrics_label(l, name, text);
 }
 
 // --- what the core knows ---
@@ -105,22 +200,21 @@ static void hypervisor_metrics(struct metrics *m)
 
 void api_metrics(struct http_request *r)
 {
-    struct metrics *m = http_alloc(r, sizeof *m);
+    struct metrics m = {0};
 
-    if (m == NULL) {
+    metrics_counter(&m, "uptime_milliseconds", core_uptime_ns() / 1000000);
+    memory_metrics(&m);
+    system_metrics(&m);
+    hypervisor_metrics(&m);
+    api_request_metrics(&m);
+    guest_metrics(&m);
+    for (struct metrics_source *s = sources; s != NULL; s = s->next) {
+        s->write(&m);
+    }
+    if (m.failed) { // a part of the counters would look like all of them
+        free(m.text);
         api_fail(r, HR_E_OUTOFMEMORY, NULL);
         return;
     }
-    metrics_counter(m, "uptime_milliseconds", core_uptime_ns() / 1000000);
-    memory_metrics(m);
-    system_metrics(m);
-    hypervisor_metrics(m);
-    for (struct metrics_source *s = sources; s != NULL; s = s->next) {
-        s->write(m);
-    }
-    if (m->full) { // a part of the counters would look like all of them
-        http_error(r, 500, "too_long", "the counters do not fit into their buffer", NULL);
-        return;
-    }
-    http_respond(r, 200, "text/plain; version=0.0.4", m->text, m->length);
+    http_respond_take(r, 200, "text/plain; version=0.0.4", m.text, m.length);
 }

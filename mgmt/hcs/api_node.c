@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The node itself over HTTP: facts, events, the hypervisor's counters and log, reboot.
+// The node itself over HTTP: facts, the hypervisor's counters and log, reboot.
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "mgmt/core/event.h"
+#include "mgmt/core/deposit.h"
 #include "mgmt/core/image.h"
 #include "mgmt/hcs/api_priv.h"
 #include "mgmt/hvif/hvif.h"
-
-#define EVENTS_A_PAGE 100
 
 // --- the node ---
 
@@ -73,63 +71,6 @@ void api_node_reboot(struct http_request *r)
 void api_node_poweroff(struct http_request *r)
 {
     api_without_options(r, power_off);
-}
-
-// --- events ---
-
-static void write_event(struct json_writer *w, const struct event *e)
-{
-    json_open(w, NULL, '{');
-    json_uint(w, "Sequence", e->sequence);
-    json_time(w, "Time", e->unix_ms);
-    json_string(w, "Type", event_type_name(e->type));
-    json_string(w, "Subject", e->subject);
-    json_string(w, "Text", e->text);
-    json_close(w, '}');
-}
-
-static bool events_ready(const struct api_wait *wait)
-{
-    uint64_t oldest, next;
-
-    event_range(&oldest, &next);
-    return wait->number < next;
-}
-
-static void events_answer(const struct api_wait *wait)
-{
-    struct json_writer w = {0};
-    uint64_t oldest, next, at, end;
-
-    event_range(&oldest, &next);
-    at = MIN(MAX(wait->number, oldest), next);
-    end = MIN(next, at + EVENTS_A_PAGE);
-    json_open(&w, NULL, '{');
-    json_uint(&w, "Next", end);
-    json_uint(&w, "Lost", wait->number != 0 && wait->number < oldest ? oldest - wait->number : 0);
-    json_open(&w, "Events", '[');
-    for (; at < end; at++) {
-        write_event(&w, event_get(at));
-    }
-    json_close(&w, ']');
-    json_close(&w, '}');
-    api_answer(wait->request, 200, &w);
-}
-
-void api_events(struct http_request *r)
-{
-    struct api_wait *wait;
-    uint64_t from, timeout_ms;
-
-    if (!api_query_uint(r, "from", 0, UINT64_MAX >> 1, &from) ||
-        !api_query_uint(r, "timeoutMs", 0, API_WAIT_MAX_MS, &timeout_ms) ||
-        (wait = api_wait_new(r)) == NULL) {
-        return;
-    }
-    wait->ready = events_ready;
-    wait->answer = events_answer;
-    wait->number = from;
-    api_wait_start(wait, event_listeners(), timeout_ms);
 }
 
 // --- the hypervisor ---
@@ -224,6 +165,87 @@ void api_hypervisor_partitions(struct http_request *r)
     json_close(&w, ']');
     json_close(&w, '}');
     api_answer(r, 200, &w);
+}
+
+// --- the trace ---
+
+#define TRACE_FEED 16 // pages at a time: rings of four processors
+
+// The hypervisor's rings come from this partition's own pool.
+static hv_status_t start_trace(void)
+{
+    const struct hv_x_trace_in in = {.action = HV_X_TRACE_START};
+    hv_status_t status = hvif_trace(&in, NULL);
+    size_t done;
+
+    for (unsigned tries = 0; status == HV_STATUS_INSUFFICIENT_MEMORY && tries < 64; tries++) {
+        status = deposit_pages(HV_PARTITION_ID_SELF, TRACE_FEED, &done);
+        if (status == HV_STATUS_SUCCESS || done > 0) {
+            status = hvif_trace(&in, NULL);
+        }
+    }
+    return status;
+}
+
+static void trace_on(struct http_request *r)
+{
+    hv_status_t status = start_trace();
+
+    if (status != HV_STATUS_SUCCESS) {
+        fail_hv(r, status, "starting the trace");
+        return;
+    }
+    http_respond(r, 204, NULL, NULL, 0);
+}
+
+static void trace_off(struct http_request *r)
+{
+    hv_status_t status = hvif_trace(&(struct hv_x_trace_in){.action = HV_X_TRACE_STOP}, NULL);
+
+    if (status != HV_STATUS_SUCCESS) {
+        fail_hv(r, status, "stopping the trace");
+        return;
+    }
+    http_respond(r, 204, NULL, NULL, 0);
+}
+
+void api_trace_start(struct http_request *r)
+{
+    api_without_options(r, trace_on);
+}
+
+void api_trace_stop(struct http_request *r)
+{
+    api_without_options(r, trace_off);
+}
+
+// What one call of the hypervisor returns: with X-Next-Sequence the client asks for more.
+void api_trace_read(struct http_request *r)
+{
+    static struct hv_x_trace_out out; // too large for the stack; one caller at a time
+    struct hv_x_trace_in in = {.action = HV_X_TRACE_READ};
+    uint64_t cpu;
+    char next[24];
+    hv_status_t status;
+
+    if (!api_query_uint(r, "cpu", 0, UINT32_MAX, &cpu) ||
+        !api_query_uint(r, "from", 0, UINT64_MAX >> 1, &in.sequence)) {
+        return;
+    }
+    in.cpu = (uint32_t)cpu;
+    status = hvif_trace(&in, &out);
+    if (status == HV_STATUS_INVALID_PARAMETER) {
+        api_fail(r, HR_E_INVALIDARG, "cpu: the node has no such processor");
+        return;
+    }
+    if (status != HV_STATUS_SUCCESS) {
+        fail_hv(r, status, "reading the trace");
+        return;
+    }
+    snprintf(next, sizeof next, "%llu", (unsigned long long)out.sequence + out.count);
+    http_add_header(r, "X-Next-Sequence", next);
+    http_respond(r, 200, "application/octet-stream", out.record,
+                 MIN((size_t)out.count, ARRAY_LEN(out.record)) * sizeof out.record[0]);
 }
 
 void api_hypervisor_log(struct http_request *r)

@@ -56,6 +56,11 @@ struct api_wait *api_wait_new(struct http_request *r); // NULL: answered
 // Fill in the fields first. timeout_ms 0: answers at once. The request may be over when this returns.
 void api_wait_start(struct api_wait *wait, struct notify_list *list, uint64_t timeout_ms);
 
+// Parts of /metrics: requests by route; virtual processors of all systems.
+struct metrics;
+void api_request_metrics(struct metrics *m);
+void guest_metrics(struct metrics *m);
+
 // Writes an Operation; `pending` is the result of one that is not done.
 void api_write_operation(struct json_writer *w, const char *key, const struct operation *op,
                          hresult_t pending);

@@ -66,6 +66,8 @@ MUST_CHECK hv_status_t hvif_console_write(const char *text, size_t length);
 MUST_CHECK hv_status_t hvif_console_put(const char *text, size_t length, size_t *taken);
 MUST_CHECK hv_status_t hvif_console_read(char *buf, size_t cap, size_t *length); // never blocks
 MUST_CHECK hv_status_t hvif_read_log(uint64_t sequence, struct hv_x_log_out *out);
+MUST_CHECK hv_status_t hvif_trace(const struct hv_x_trace_in *in,
+                                  struct hv_x_trace_out *out); // out: NULL unless read
 MUST_CHECK hv_status_t hvif_system(enum hv_x_system_action action, uint32_t value);
 MUST_CHECK hv_status_t hvif_counters(uint64_t partition, uint32_t vp, struct hv_x_counters_out *out);
 MUST_CHECK hv_status_t hvif_info(struct hv_x_info_out *out);

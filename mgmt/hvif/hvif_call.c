@@ -459,6 +459,18 @@ hv_status_t hvif_read_log(uint64_t sequence, struct hv_x_log_out *out)
     return status;
 }
 
+hv_status_t hvif_trace(const struct hv_x_trace_in *in, struct hv_x_trace_out *out)
+{
+    hv_status_t status;
+
+    *(struct hv_x_trace_in *)in_page() = *in;
+    status = call_simple(HVCALL_X_TRACE);
+    if (out != NULL) {
+        *out = *(const struct hv_x_trace_out *)out_page();
+    }
+    return status;
+}
+
 hv_status_t hvif_system(enum hv_x_system_action action, uint32_t value)
 {
     struct hv_x_system_in *in = in_page();

@@ -93,7 +93,7 @@ void cmd_system_show(const struct call *c)
     term_field("processors", "%u, weight %u", (unsigned)s->cfg.vp_count, (unsigned)s->cfg.weight);
     term_field("memory", "%s", bytes_text(s->cfg.memory_bytes));
     term_field("kernel", "%s", image_name(s->kernel));
-    term_field("initrd", "%s", image_name(s->initrd));
+    term_field("initrd", "%s", s->initrd[0] != '\0' ? s->initrd : "-");
     term_field("command line", "%s", s->cmdline);
     if (s->partition.id != HV_PARTITION_ID_INVALID) {
         term_field("partition", "%llu, %s deposited", (unsigned long long)s->partition.id,

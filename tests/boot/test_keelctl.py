@@ -245,6 +245,7 @@ def test_node_is_not_ended_over_running_systems(keelctl, kernel):
 def test_events_and_operations(keelctl, kernel):
     keelctl("system", "create", "seen", "-k", kernel, "-m", "96", "--start")
     assert re.search(r"SystemStarted +seen", keelctl("event", "list")[0])
+    assert keelctl("events")[0] == keelctl("event", "list")[0]
     assert re.search(r"Start +seen +Completed +S_OK", keelctl("operation", "list")[0])
     assert "seen" in keelctl("node", "partitions")[0]
     assert "keelson_systems_running 1" in keelctl("node", "metrics")[0]

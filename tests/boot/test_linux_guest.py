@@ -6,7 +6,7 @@ import pytest
 from booted import Booted, booted
 from linux_guest import GUEST_BOOT_S, STEP_S, exit_type, run_ticks, start, state, upload, wait_shell
 from shell import Shell
-from wire import Wire, metrics, pages, wait_settled
+from wire import Wire, labelled, metrics, pages, wait_settled
 
 REQUESTS = 30
 # How much slower a node may answer with all processors taken. The emulator's own processors are then never idle,
@@ -45,6 +45,17 @@ def check_shell(console, cpus, step_s):
     assert int(console.run("sleep 1; date +%s", step_s)) > started
 
 
+def check_counters(machine):
+    """/metrics of a guest that has come to its shell: each VP ran, and its devices were used."""
+    for vp in (0, 1):
+        assert 0 < labelled(machine, "vp_run_seconds_total", system="one", vp=vp) < 1000
+        assert labelled(machine, "vp_exits_total", system="one", vp=vp) > 100
+    # In this order, since the guest goes on meanwhile.
+    accesses = labelled(machine, "guest_port_accesses_total", system="one")
+    by_ports = labelled(machine, "vp_exits_total", system="one", reason="io")
+    assert 0 < accesses <= by_ports <= labelled(machine, "vp_exits_total", system="one")
+
+
 def test_life_of_a_guest(machine, client):
     """Two processors; the shell answers; power-off is a graceful exit; all memory comes back before it is deleted."""
     before = pages(machine)
@@ -53,6 +64,7 @@ def test_life_of_a_guest(machine, client):
     with client.console("one") as console:
         wait_shell(console, 2, GUEST_BOOT_S["svm"])
         check_shell(console, 2, STEP_S["svm"])
+        check_counters(machine)
         console.send_line("poweroff")
         assert console.wait_end(STEP_S["svm"]) == 0
     assert exit_type(client, "one", STEP_S["svm"]) == "GracefulExit"
@@ -127,6 +139,7 @@ def test_spinning_guest_starves_nobody(machine, client):
         before = run_ticks(client)
         beside = milliseconds_for_requests(machine)
         spun, calmed = (run_ticks(client)[name] - before[name] for name in ("spin", "calm"))
+        assert labelled(machine, "vp_wait_seconds_total", system="spin") > 0.1
         assert spin.run("echo alive", STEP_S["svm"]).endswith("alive")
         assert calm.run("echo alive", STEP_S["svm"]).endswith("alive")
     assert beside < SLOWDOWN * alone, f"{REQUESTS} requests: {alone} ms, {beside} ms beside a spinning guest"

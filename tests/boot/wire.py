@@ -142,6 +142,15 @@ def metrics(node):
             re.findall(r"^keelson_(\w+) (\d+)$", answer.body.decode(), re.MULTILINE)}
 
 
+def labelled(node, family, **labels):
+    """The sum of a family's samples that have these labels."""
+    with Wire(node) as wire:
+        text = wire.request("GET", "/metrics").body.decode()
+    samples = re.findall(rf"^keelson_{family}{{(.*)}} ([\d.]+)$", text, re.MULTILINE)
+    return sum(float(value) for names, value in samples
+               if all(f'{name}="{wanted}"' in names.split(",") for name, wanted in labels.items()))
+
+
 def settled(node):
     """What must not change."""
     now = metrics(node)

@@ -1,4 +1,4 @@
-// srcs: hv/hypercall.c hv/hvcall_partition.c hv/hvcall_vp.c hv/hvcall_x.c hv/partition.c hv/vp.c hv/gpa.c hv/frames.c hv/intercept.c hv/interrupt.c hv/synthetic.c hv/exit.c hv/doorbell.c hv/sched.c hv/runqueue.c hv/balance.c hv/share.c hv/watchdog.c hv/log_limit.c hv/timer.c hv/lock.c arch/x86/vlapic.c arch/x86/vlapic_timer.c arch/x86/vlapic_ipi.c arch/x86/vlapic_exit.c arch/x86/msr_policy.c arch/x86/cpuid_policy.c arch/x86/exit_cr.c arch/x86/guest_walk.c arch/x86/decode.c tests/unit/fake_virt.c tests/unit/fake_node.c
+// srcs: hv/hypercall.c hv/hvcall_partition.c hv/hvcall_vp.c hv/hvcall_x.c hv/partition.c hv/vp.c hv/gpa.c hv/frames.c hv/intercept.c hv/interrupt.c hv/synthetic.c hv/exit.c hv/doorbell.c hv/trace.c hv/sched.c hv/runqueue.c hv/balance.c hv/share.c hv/watchdog.c hv/log_limit.c hv/timer.c hv/lock.c arch/x86/vlapic.c arch/x86/vlapic_timer.c arch/x86/vlapic_ipi.c arch/x86/vlapic_exit.c arch/x86/msr_policy.c arch/x86/cpuid_policy.c arch/x86/exit_cr.c arch/x86/guest_walk.c arch/x86/decode.c tests/unit/fake_virt.c tests/unit/fake_node.c
 // SPDX-License-Identifier: Apache-2.0
 // A root partition that makes any hypercall, and children that leave by any exit, on the real hypervisor above the
 // processor, scheduler and timers included. Whatever they have done: when the children are taken down, every page is
@@ -12,6 +12,7 @@
 #include "hv/cpu.h"
 #include "hv/exit.h"
 #include "hv/sched.h"
+#include "hv/trace.h"
 #include "tests/unit/fake_node.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -336,6 +337,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!started) {
         started = true;
         fake_node_start();
+        require(trace_start() == HV_STATUS_SUCCESS); // its rings stay
         fake_node_idle = idle;
         fake_virt_guest = guest_code;
         vp_unblock(fake_node_root(), VP_BLOCK_EXPLICIT);

@@ -57,6 +57,7 @@ struct guest_args {
 // At GUEST_KERNEL_GPA + 16: code for other modes, to be copied below 1 MiB.
 struct guest_modes {
     uint64_t real, real_end, prot, prot_end, pae, pae_end, compat, compat_end, task, task_end;
+    uint64_t real_events, real_events_end, prot_events, prot_events_end;
 };
 
 #endif

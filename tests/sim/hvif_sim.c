@@ -766,6 +766,23 @@ hv_status_t hvif_read_log(uint64_t sequence, struct hv_x_log_out *out)
     return HV_STATUS_SUCCESS;
 }
 
+// Two processors; the first has one record.
+hv_status_t hvif_trace(const struct hv_x_trace_in *in, struct hv_x_trace_out *out)
+{
+    if (in->action != HV_X_TRACE_READ) {
+        return HV_STATUS_SUCCESS;
+    }
+    if (in->cpu > 1) {
+        return HV_STATUS_INVALID_PARAMETER;
+    }
+    memset(out, 0, sizeof *out);
+    out->sequence = in->cpu == 0 ? MIN(in->sequence, 1u) : 0;
+    out->count = in->cpu == 0 && in->sequence == 0;
+    out->record[0] = (struct hv_x_trace_record){
+        .tsc = 1000, .type = HV_X_TRACE_EXIT, .partition = 2, .reason = 4, .a = 0x1234, .b = 7};
+    return HV_STATUS_SUCCESS;
+}
+
 hv_status_t hvif_system(enum hv_x_system_action action, uint32_t value)
 {
     (void)value;

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "mgmt/devices/linux_loader.h"
+#include "mgmt/devices/kernel_loader.h"
 
-bool linux_image_check(const struct image_reader *kernel, char *error, size_t error_size)
+bool kernel_image_check(const struct image_reader *kernel, char *error, size_t error_size)
 {
     char magic[6];
 
@@ -17,10 +17,10 @@ bool linux_image_check(const struct image_reader *kernel, char *error, size_t er
     return true;
 }
 
-bool linux_load_begin(struct linux_load *load, const struct linux_boot *boot)
+bool kernel_load_begin(struct kernel_load *load, const struct kernel_boot *boot)
 {
     load->boot = boot;
-    load->bytes_total = boot->kernel.size + boot->initrd.size;
+    load->bytes_total = boot->kernel.size + (boot->module_count > 0 ? boot->module[0].file.size : 0);
     if (load->bytes_total > boot->mem.low) {
         snprintf(load->error, sizeof load->error, "the guest's memory is too small for kernel and initrd");
         return false;
@@ -35,7 +35,7 @@ bool linux_load_begin(struct linux_load *load, const struct linux_boot *boot)
     return true;
 }
 
-enum load_status linux_load_step(struct linux_load *load, size_t budget)
+enum load_status kernel_load_step(struct kernel_load *load, size_t budget)
 {
     const struct image_reader *kernel = &load->boot->kernel;
     size_t n = MIN(budget, kernel->size - load->bytes_done);

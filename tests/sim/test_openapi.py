@@ -4,14 +4,19 @@ import base64
 import http.client
 import json
 import pathlib
+import re
 import ssl
+import subprocess
+import sys
 import tempfile
+import threading
 import urllib.parse
 
 import pytest
 
 from tests.sim.simulated import BUILD, DEPS, Simulation
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 NODE_ENDS = ("/v1/node/reboot", "/v1/node/poweroff")
@@ -122,6 +127,46 @@ def system(api):
     return operation
 
 
+def follow(api, count, **headers):
+    """The first `count` messages of the event stream; each is held against the description of an event."""
+    template = "/v1/events/stream"
+    connection = http.client.HTTPSConnection(urllib.parse.urlsplit(api.sim.url).netloc, timeout=TIMEOUT_S,
+                                             context=ssl._create_unverified_context())
+    login = base64.b64encode(f"admin:{api.sim.secret}".encode()).decode()
+    connection.request("GET", template, headers={"Authorization": f"Basic {login}", **headers})
+    answer = connection.getresponse()
+    assert answer.status == 200 and answer.headers["Content-Type"] == "text/event-stream"
+    api.seen.add(("GET", template))
+    events = []
+    while len(events) < count:
+        fields = {}
+        while (line := answer.readline()) not in (b"\n", b""):
+            name, _, value = line.decode().rstrip("\n").partition(": ")
+            fields[name] = value
+        event = json.loads(fields["data"])
+        assert fields["id"] == str(event["Sequence"]) and fields["event"] == event["Type"]
+        api.check(event, api.description["components"]["schemas"]["Events"]["properties"]["Events"]["items"], template)
+        events.append(event)
+    connection.close()
+    return events
+
+
+def test_event_stream(api, system):
+    """All that is kept in order, then what happens while one listens; a client that comes back goes on where it was."""
+    kept = api.call("GET", "/v1/events", 200).json()["Events"]
+    assert follow(api, len(kept)) == kept
+    assert follow(api, 1, **{"Last-Event-ID": str(kept[-2]["Sequence"])}) == kept[-1:]
+    heard = []
+    listener = threading.Thread(target=lambda: heard.extend(follow(api, 1, **{"Last-Event-ID": str(kept[-1]["Sequence"])})))
+    listener.start()
+    api.call("POST", "/v1/hcs/systems/{id}/pause", 202, id=SYSTEM)
+    listener.join(TIMEOUT_S)
+    assert heard[0]["Type"] == "SystemPaused" and heard[0]["Sequence"] == kept[-1]["Sequence"] + 1
+    api.call("POST", "/v1/hcs/systems/{id}/resume", 202, id=SYSTEM)
+    head = api.raw("HEAD", "/v1/events/stream")
+    assert head.status == 200 and head.body == b""
+
+
 def test_served_as_generated(api):
     assert api.call("GET", "/openapi.json", 200).json() == api.description
 
@@ -172,7 +217,7 @@ def test_described_parameters_are_read(api, system):
             answer = api.call(method, template, 400, query={parameter["name"]: "-1" if integer else "{"}, **names)
             assert not integer or parameter["name"] in answer.message(), (template, answer.body)
             tried.add(parameter["name"])
-    assert tried == {"from", "timeoutMs", "query", "port", "contents"}
+    assert tried == {"from", "timeoutMs", "query", "port", "contents", "cpu"}
 
 
 def test_bodies(api, system):
@@ -194,6 +239,8 @@ def test_life_cycle(api, system):
     scrubbed = call("POST", "/v1/store/check", 200, query={"contents": 1}).json()
     assert scrubbed["Problems"] == 0 and scrubbed["BytesRead"] == (DEPS / "linux" / "vmlinuz").stat().st_size
     call("GET", "/v1/events", 200, query={"from": 1, "timeoutMs": 0})
+    assert follow(api, 5)[4]["Sequence"] == 5
+    call("GET", "/v1/events/stream", 400, headers={"Last-Event-ID": "x"})
     call("GET", "/v1/images", 200)
     call("GET", "/v1/images/{name}", 200, name="vmlinuz")
     call("GET", "/v1/images/{name}", 404, name="other")
@@ -234,6 +281,13 @@ def test_life_cycle(api, system):
     call("GET", "/v1/hypervisor", 200)
     assert call("GET", "/v1/hypervisor/partitions", 200).json()["Partitions"][0]["SystemId"] == SYSTEM
     call("GET", "/v1/hypervisor/log", 200)
+    call("POST", "/v1/hypervisor/trace/start", 204)
+    traced = call("GET", "/v1/hypervisor/trace", 200)
+    assert len(traced.body) == 32 and traced.headers["X-Next-Sequence"] == "1"
+    printed = subprocess.run([sys.executable, ROOT / "tools" / "trace.py", "-"], input=traced.body, capture_output=True, check=True)
+    assert re.search(rb"^ +0 +cpu0 +2\.0 +exit cpuid +rip 0x1234 qual 0x7$", printed.stdout, re.MULTILINE), printed.stdout
+    call("GET", "/v1/hypervisor/trace", 400, query={"cpu": 9})
+    call("POST", "/v1/hypervisor/trace/stop", 204)
     call("GET", "/metrics", 200)
     call("POST", "/v1/hcs/systems/{id}/terminate", 202, id=SYSTEM)
     call("GET", "/v1/hcs/systems/{id}/exit", 200, query={"timeoutMs": 30000}, id=SYSTEM)

@@ -14,7 +14,8 @@ DEPS = pathlib.Path(os.environ.get("KEELSON_DEPS", "build/deps"))
 OBJECTS = BUILD / "mgmt" / "mgmt"
 FOLDERS = ("block", "dataplane", "devices", "drivers", "hvif", "vswitch")
 BRING_UP = {"plat_log"}  # what drivers call before the data plane runs
-CONTROL_PLANE = {"linux_loader.o", "bzimage.o"}  # beside the devices, and run before the guest is
+CONTROL_PLANE = {f"{name}.o" for name in ("kernel_loader", "kernel_parts", "kernel_place", "linux_loader", "bzimage",
+                                        "elf_kernel", "multiboot", "pvh")}  # beside the devices, and run before the guest is
 VECTOR = re.compile(r"%[xyz]mm\d|%st\b")
 
 

@@ -1,4 +1,4 @@
-// srcs: mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c
+// srcs: mgmt/core/system.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c
 // libs: mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // Life cycle of systems on the simulated hypervisor: every state, every failing hypercall, every page back.
@@ -457,6 +457,8 @@ static void test_create_refuses(void **state)
     REFUSED(cfg.vp_count = DP_MAX_VPS + 1, CORE_INVALID)
     REFUSED(cfg.kernel = "missing", CORE_NO_IMAGE)
     REFUSED(cfg.initrd = "missing", CORE_NO_IMAGE)
+    REFUSED(cfg.initrd = "initrd,missing", CORE_NO_IMAGE)
+    REFUSED(cfg.initrd = "initrd,", CORE_INVALID)
     REFUSED(cfg.kernel = "junk", CORE_BAD_IMAGE)
 #undef REFUSED
     cfg = config();
@@ -464,6 +466,55 @@ static void test_create_refuses(void **state)
     assert_int_equal(system_create("a/b", &cfg, &s, &error), CORE_INVALID);
     assert_int_equal(system_create("a\nb", &cfg, &s, &error), CORE_INVALID);
     assert_int_equal(system_count(), 0);
+}
+
+// Names and arguments of modules, as one text.
+static void test_modules(void **state)
+{
+    struct module_list m;
+    struct core_error error;
+    char text[MODULES_TEXT_MAX + 2];
+
+    (void)state;
+    assert_int_equal(module_list_read(NULL, &m, &error), CORE_OK);
+    assert_int_equal(m.count, 0);
+    assert_int_equal(module_list_read("", &m, &error), CORE_OK);
+    assert_int_equal(m.count, 0);
+    assert_int_equal(module_list_read("a,b  x,,y z=,,, c", &m, &error), CORE_OK);
+    assert_int_equal(m.count, 3);
+    assert_string_equal(m.module[0].name, "a");
+    assert_string_equal(m.module[0].arguments, "");
+    assert_string_equal(m.module[1].name, "b");
+    assert_string_equal(m.module[1].arguments, "x,y z=,");
+    assert_string_equal(m.module[2].name, "c");
+    module_list_free(&m);
+    assert_int_equal(m.count, 0);
+    assert_int_equal(module_list_read("a,", &m, &error), CORE_INVALID);
+    assert_int_equal(module_list_read(",a", &m, &error), CORE_INVALID);
+    assert_non_null(strstr(error.text, "module 0 has no name"));
+    assert_int_equal(module_list_read("a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", &m, &error), CORE_INVALID);
+    memset(text, 'a', sizeof text);
+    text[sizeof text - 1] = '\0';
+    assert_int_equal(module_list_read(text, &m, &error), CORE_INVALID);
+}
+
+// Each image is in use as long as the system may need it.
+static void test_modules_of_a_system(void **state)
+{
+    struct system_config cfg = config();
+    struct core_error error;
+    struct system *s;
+
+    (void)state;
+    cfg.initrd = "initrd one,disk two";
+    assert_int_equal(system_create("modules", &cfg, &s, &error), CORE_OK);
+    assert_int_equal(s->cfg.module_count, 2);
+    assert_string_equal(s->cfg.module[1].name, "disk");
+    assert_string_equal(s->cfg.module[1].arguments, "two");
+    assert_int_equal(image_deletable("disk", &error), CORE_IN_USE);
+    assert_int_equal(system_terminate(s, NULL, &error), CORE_OK);
+    plat_host_settle();
+    assert_int_equal(image_deletable("disk", &error), CORE_OK);
 }
 
 static void test_not_enough_memory_to_start(void **state)
@@ -827,6 +878,8 @@ int main(void)
         T(test_shutdown),
         T(test_verbs_in_states),
         T(test_create_refuses),
+        T(test_modules),
+        T(test_modules_of_a_system),
         T(test_not_enough_memory_to_start),
         T(test_each_hypercall_fails_while_building),
         T(test_each_hypercall_wants_more_memory),

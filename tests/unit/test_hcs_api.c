@@ -1,4 +1,4 @@
-// srcs: mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hcs/api.c mgmt/hcs/api_hcs.c mgmt/hcs/api_image.c mgmt/hcs/api_node.c mgmt/hcs/api_metrics.c mgmt/hcs/api_console.c mgmt/hcs/api_operation.c mgmt/hcs/document.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/sim/stream_mem.c mgmt/core/keeper.c mgmt/hcs/api_store.c
+// srcs: mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hcs/api.c mgmt/hcs/api_hcs.c mgmt/hcs/api_image.c mgmt/hcs/api_node.c mgmt/hcs/api_event.c mgmt/hcs/api_metrics.c mgmt/hcs/guest_metrics.c mgmt/hcs/api_console.c mgmt/hcs/api_operation.c mgmt/hcs/document.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c net/stream.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/sim/stream_mem.c mgmt/core/keeper.c mgmt/hcs/api_store.c
 // libs: mbedtls cjson llhttp
 // SPDX-License-Identifier: Apache-2.0
 // The API through the real HTTP server, on streams in memory: routes, statuses, long polls, console socket.
@@ -14,6 +14,7 @@
 
 #include "mgmt/core/auth.h"
 #include "mgmt/core/core.h"
+#include "mgmt/core/event.h"
 #include "mgmt/core/system.h"
 #include "mgmt/core/keeper.h"
 #include "mgmt/hcs/api.h"
@@ -199,6 +200,139 @@ static void test_node_and_description(void **state)
     assert_answer_has("E_INVALIDARG");
     OK(404, "GET", "/v1/nothing", "");
     OK(405, "DELETE", "/v1/node", "");
+}
+
+// --- the event stream ---
+
+static struct mem_stream *follow(const char *headers)
+{
+    struct mem_stream *m = dial();
+
+    request_on(m, "GET", "/v1/events/stream", headers, "");
+    return m;
+}
+
+static unsigned messages(const struct mem_stream *m, const char *type)
+{
+    char text[64];
+    unsigned n = 0;
+
+    snprintf(text, sizeof text, "event: %s\ndata: {", type);
+    for (const char *at = (const char *)m->out; (at = strstr(at, text)) != NULL; at++) {
+        n++;
+    }
+    return n;
+}
+
+static void post(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        event_post(EVENT_AUTH_REFUSED, "\x01\x02\"", "%u", i);
+    }
+    plat_host_settle();
+}
+
+static void test_event_stream(void **state)
+{
+    struct mem_stream *m;
+    uint64_t oldest, next;
+    char header[64];
+
+    (void)state;
+    m = follow("");
+    assert_int_equal(status_of(m), 200);
+    assert_int_equal(messages(m, "NodeReady"), 1);
+    mem_clear_output(m);
+    post(3);
+    assert_int_equal(messages(m, "AuthenticationRefused"), 3);
+    assert_non_null(strstr((const char *)m->out, "\"Subject\":\"\\u0001\\u0002\\\"\""));
+    hang_up(m);
+    event_range(&oldest, &next);
+    snprintf(header, sizeof header, "Last-Event-ID: %llu\r\n", (unsigned long long)next - 3);
+    m = follow(header);
+    assert_int_equal(messages(m, "AuthenticationRefused"), 2);
+    snprintf(header, sizeof header, "id: %llu\n", (unsigned long long)next - 1);
+    assert_non_null(strstr((const char *)m->out, header));
+    hang_up(m);
+    m = follow("Last-Event-ID: 999999999\r\n"); // of an earlier boot
+    assert_int_equal(messages(m, "AuthenticationRefused"), 0);
+    post(1);
+    assert_int_equal(messages(m, "AuthenticationRefused"), 1);
+    hang_up(m);
+    m = follow("Last-Event-ID: -1\r\n");
+    assert_int_equal(status_of(m), 400);
+    hang_up(m);
+    m = follow("Last-Event-ID: 99999999999999999999\r\n");
+    assert_int_equal(status_of(m), 400);
+    hang_up(m);
+}
+
+// One who reads slowly is told how many events are gone, loses none of what is kept, and holds up nobody.
+static void test_event_stream_of_a_slow_client(void **state)
+{
+    struct mem_stream *slow = follow(""), *quick = follow("");
+
+    (void)state;
+    mem_clear_output(slow);
+    mem_clear_output(quick);
+    slow->out_window = 10;
+    for (unsigned i = 0; i < 100; i++) {
+        post(20); // many times what the node queues for a client
+    }
+    assert_int_equal(messages(quick, "AuthenticationRefused"), 2000);
+    slow->out_window = SIZE_MAX;
+    mem_take(slow, 0);
+    plat_host_settle();
+    assert_int_equal(messages(slow, "Lost"), 1);
+    assert_true(messages(slow, "AuthenticationRefused") > 500);
+    assert_true(messages(slow, "AuthenticationRefused") < 2000);
+    hang_up(slow);
+    hang_up(quick);
+}
+
+static void test_event_streams_are_bounded(void **state)
+{
+    struct mem_stream *m[16], *more;
+
+    (void)state;
+    for (unsigned round = 0; round < 2; round++) { // in the second one the first ones are forgotten
+        for (size_t i = 0; i < ARRAY_LEN(m); i++) {
+            m[i] = follow("");
+            assert_int_equal(status_of(m[i]), 200);
+        }
+        more = follow("");
+        assert_int_equal(status_of(more), 503);
+        hang_up(more);
+        for (size_t i = 0; i < ARRAY_LEN(m); i++) {
+            hang_up(m[i]);
+        }
+    }
+}
+
+// Numbers with labels: every VP has its own, names are escaped, and families come in one piece.
+static void test_metrics_of_a_system(void **state)
+{
+    const char *at;
+    unsigned families = 0;
+
+    (void)state;
+    OK(202, "POST", "/v1/hcs/systems/a%22b%5C", DOC);
+    OK(202, "POST", "/v1/hcs/systems/a%22b%5C/start", "");
+    wait_state("a\"b\\", SYSTEM_RUNNING);
+    OK(200, "GET", "/metrics", "");
+    assert_answer_has("keelson_vp_run_seconds_total{system=\"a\\\"b\\\\\",vp=\"0\"} ");
+    assert_answer_has("keelson_vp_wait_seconds_total{system=\"a\\\"b\\\\\",vp=\"0\"} ");
+    assert_answer_has("keelson_vp_state{system=\"a\\\"b\\\\\",vp=\"0\"} ");
+    assert_answer_has("keelson_system_pool_pages{system=");
+    assert_answer_has("keelson_api_requests_total{route=\"POST /v1/hcs/systems/{id}/start\"} ");
+    for (at = answer; (at = strstr(at, "# TYPE keelson_vp_state gauge\n")) != NULL; at++) {
+        families++;
+    }
+    assert_int_equal(families, 1);
+    OK(202, "POST", "/v1/hcs/systems/a%22b%5C/terminate", "");
+    wait_state("a\"b\\", SYSTEM_STOPPED);
+    OK(200, "GET", "/metrics", "");
+    assert_null(strstr(answer, "keelson_vp_state{"));
 }
 
 static void test_life_of_a_system(void **state)
@@ -573,6 +707,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_authentication),
         T(test_node_and_description),
+        T(test_metrics_of_a_system),
+        T(test_event_stream),
+        T(test_event_stream_of_a_slow_client),
+        T(test_event_streams_are_bounded),
         T(test_life_of_a_system),
         T(test_documents_are_refused),
         T(test_enumerate),

@@ -262,6 +262,12 @@ static void print_inputs(FILE *f)
     STRUCTURE(hv_x_counters_in, F(hv_x_counters_in, partition), F(hv_x_counters_in, vp_index),
               F(hv_x_counters_in, pad));
     STRUCTURE(hv_x_counters_out, F(hv_x_counters_out, value));
+    STRUCTURE(hv_x_trace_in, F(hv_x_trace_in, action), F(hv_x_trace_in, cpu), F(hv_x_trace_in, sequence));
+    STRUCTURE(hv_x_trace_record, F(hv_x_trace_record, tsc), F(hv_x_trace_record, type),
+              F(hv_x_trace_record, cpu), F(hv_x_trace_record, partition), F(hv_x_trace_record, vp),
+              F(hv_x_trace_record, reason), F(hv_x_trace_record, a), F(hv_x_trace_record, b));
+    STRUCTURE(hv_x_trace_out, F(hv_x_trace_out, sequence), F(hv_x_trace_out, count), F(hv_x_trace_out, pad),
+              F(hv_x_trace_out, record));
     STRUCTURE(hv_x_info_out, F(hv_x_info_out, cpu_count), F(hv_x_info_out, partition_count),
               F(hv_x_info_out, tsc_hz), F(hv_x_info_out, total_pages), F(hv_x_info_out, hv_pages),
               F(hv_x_info_out, deposited_pages), F(hv_x_info_out, mapped_pages), F(hv_x_info_out, idle_tsc),

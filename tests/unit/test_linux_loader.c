@@ -1,4 +1,4 @@
-// srcs: mgmt/devices/linux_loader.c mgmt/devices/bzimage.c mgmt/devices/acpi_tables.c mgmt/devices/guest_mem.c
+// srcs: mgmt/devices/kernel_loader.c mgmt/devices/kernel_parts.c mgmt/devices/kernel_place.c mgmt/devices/linux_loader.c mgmt/devices/bzimage.c mgmt/devices/elf_kernel.c mgmt/devices/multiboot.c mgmt/devices/pvh.c mgmt/devices/acpi_tables.c mgmt/devices/guest_mem.c
 // SPDX-License-Identifier: Apache-2.0
 // Linux loader: a kernel made for the test, Debian's own if it was fetched, and every way to be refused.
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "mgmt/devices/bzimage.h"
-#include "mgmt/devices/linux_loader.h"
+#include "mgmt/devices/kernel_loader.h"
 
 #define MIB (1ull << 20)
 #define FILE_SIZE 0x9000
@@ -74,8 +74,8 @@ static void make_kernel(struct memory_file *file)
 
 struct fixture {
     struct memory_file kernel, initrd;
-    struct linux_boot boot;
-    struct linux_load load;
+    struct kernel_boot boot;
+    struct kernel_load load;
 };
 
 static void open_fixture(struct fixture *f, uint64_t memory)
@@ -94,7 +94,8 @@ static void add_initrd(struct fixture *f, size_t size)
 {
     f->initrd = (struct memory_file){.data = malloc(size), .size = size};
     memset(f->initrd.data, 0x5c, size);
-    f->boot.initrd = reader(&f->initrd);
+    f->boot.module[0] = (struct kernel_module){.file = reader(&f->initrd), .name = "initrd"};
+    f->boot.module_count = 1;
 }
 
 static void close_fixture(struct fixture *f)
@@ -109,17 +110,17 @@ static struct setup_header *header(struct fixture *f)
     return (struct setup_header *)(f->kernel.data + SETUP_HEADER_OFFSET);
 }
 
-static enum load_status run(struct linux_load *load, size_t budget)
+static enum load_status run(struct kernel_load *load, size_t budget)
 {
     enum load_status status;
 
     do {
-        status = linux_load_step(load, budget);
+        status = kernel_load_step(load, budget);
     } while (status == LOAD_MORE);
     return status;
 }
 
-static const union hv_register_value *reg(const struct linux_load *load, uint32_t name)
+static const union hv_register_value *reg(const struct kernel_load *load, uint32_t name)
 {
     for (uint32_t i = 0; i < load->entry.reg_count; i++) {
         if (load->entry.regs[i].name == name) {
@@ -150,14 +151,14 @@ static void test_places_everything(void **state)
     (void)state;
     open_fixture(&f, 64 * MIB);
     add_initrd(&f, 12345);
-    assert_true(linux_load_begin(&f.load, &f.boot));
+    assert_true(kernel_load_begin(&f.load, &f.boot));
     assert_string_equal(f.load.kernel_version, "6.1.0-test (?a@b)");
     assert_int_equal(f.load.bytes_total, FILE_SIZE - 0xa00 + 12345);
     assert_int_equal(run(&f.load, 1000), LOAD_DONE);
     assert_int_equal(f.load.bytes_done, f.load.bytes_total);
     assert_memory_equal(f.boot.mem.ram + 0x1000000, f.kernel.data + 0xa00, FILE_SIZE - 0xa00);
-    assert_int_equal(f.load.initrd_gpa, 64 * MIB - 16384);
-    assert_memory_equal(f.boot.mem.ram + f.load.initrd_gpa, f.initrd.data, 12345);
+    assert_int_equal(f.load.module_gpa[0], 64 * MIB - 16384);
+    assert_memory_equal(f.boot.mem.ram + f.load.module_gpa[0], f.initrd.data, 12345);
     close_fixture(&f);
 }
 
@@ -170,7 +171,7 @@ static void test_zero_page(void **state)
     open_fixture(&f, 64 * MIB);
     add_initrd(&f, 4096);
     f.kernel.data[0x26d] = 0xee; // behind the header's end: not to be copied
-    assert_true(linux_load_begin(&f.load, &f.boot));
+    assert_true(kernel_load_begin(&f.load, &f.boot));
     assert_int_equal(u64_at(&f, zp + 0x70), 0xe0000);
     assert_memory_equal(f.boot.mem.ram + 0xe0000, "RSD PTR ", 8);
     assert_int_equal(f.boot.mem.ram[zp + 0x1ef], 0); // sentinel
@@ -195,7 +196,7 @@ static void test_reset_vector(void **state)
 
     (void)state;
     open_fixture(&f, 64 * MIB);
-    assert_true(linux_load_begin(&f.load, &f.boot));
+    assert_true(kernel_load_begin(&f.load, &f.boot));
     assert_memory_equal(f.boot.mem.ram + 0xffff0, code, sizeof(code));
     close_fixture(&f);
 }
@@ -207,7 +208,7 @@ static void test_high_memory_in_e820(void **state)
     (void)state;
     open_fixture(&f, 64 * MIB);
     f.boot.mem.high = 2048 * MIB; // nothing is written there
-    assert_true(linux_load_begin(&f.load, &f.boot));
+    assert_true(kernel_load_begin(&f.load, &f.boot));
     assert_int_equal(f.boot.mem.ram[0x21e8], 4);
     assert_int_equal(u64_at(&f, 0x22d0 + 60), 4096 * MIB);
     assert_int_equal(u64_at(&f, 0x22d8 + 60), 2048 * MIB);
@@ -221,7 +222,7 @@ static void test_entry_state(void **state)
 
     (void)state;
     open_fixture(&f, 64 * MIB);
-    assert_true(linux_load_begin(&f.load, &f.boot));
+    assert_true(kernel_load_begin(&f.load, &f.boot));
     assert_int_equal(reg(&f.load, HV_REG_RIP)->u64, 0x1000200);
     assert_int_equal(reg(&f.load, HV_REG_RSI)->u64, 0x2000);
     assert_int_equal(reg(&f.load, HV_REG_RFLAGS)->u64, 2); // interrupts off
@@ -251,8 +252,8 @@ static void test_initrd_below_its_limit(void **state)
     open_fixture(&f, 64 * MIB);
     header(&f)->initrd_addr_max = 0x2ffffff; // 48 MiB
     add_initrd(&f, MIB);
-    assert_true(linux_load_begin(&f.load, &f.boot));
-    assert_int_equal(f.load.initrd_gpa, 47 * MIB);
+    assert_true(kernel_load_begin(&f.load, &f.boot));
+    assert_int_equal(f.load.module_gpa[0], 47 * MIB);
     close_fixture(&f);
 }
 
@@ -345,6 +346,17 @@ static void initrd_too_large(struct fixture *f)
 {
     add_initrd(f, 46 * MIB);
 }
+static void two_modules(struct fixture *f)
+{
+    add_initrd(f, 4096);
+    f->boot.module[1] = f->boot.module[0];
+    f->boot.module_count = 2;
+}
+static void initrd_arguments(struct fixture *f)
+{
+    add_initrd(f, 4096);
+    f->boot.module[0].text = "verbose";
+}
 static void initrd_limit(struct fixture *f)
 {
     add_initrd(f, 2 * MIB);
@@ -354,13 +366,13 @@ static void initrd_limit(struct fixture *f)
 static void test_refusals(void **state)
 {
     static const struct refusal refusals[] = {
-        {"not a Linux bzImage", no_magic},
-        {"not a Linux bzImage", no_flag},
+        {"not a kernel", no_magic},
+        {"not a kernel", no_flag},
         {"too old", old},
         {"zImage", zimage},
         {"64-bit entry", no64},
-        {"not a Linux bzImage", empty},
-        {"not a Linux bzImage", only_boot_sector},
+        {"the file is empty", empty},
+        {"not a kernel", only_boot_sector},
         {"truncated", only_setup},
         {"truncated", cut},
         {"truncated", many_sectors},
@@ -373,9 +385,11 @@ static void test_refusals(void **state)
         {"out of range", no_vps},
         {"out of range", nine_vps},
         {"out of range", no_memory},
-        {"not readable", unreadable},
+        {"not a kernel", unreadable},
         {"kernel and initrd", initrd_too_large},
         {"kernel and initrd", initrd_limit},
+        {"one initrd, not 2", two_modules},
+        {"no arguments", initrd_arguments},
     };
 
     (void)state;
@@ -384,7 +398,7 @@ static void test_refusals(void **state)
 
         open_fixture(&f, 64 * MIB);
         refusals[i].spoil(&f);
-        if (linux_load_begin(&f.load, &f.boot)) {
+        if (kernel_load_begin(&f.load, &f.boot)) {
             fail_msg("accepted: %s", refusals[i].text);
         }
         if (strstr(f.load.error, refusals[i].text) == NULL) {
@@ -400,7 +414,7 @@ static void test_read_error_while_copying(void **state)
 
     (void)state;
     open_fixture(&f, 64 * MIB);
-    assert_true(linux_load_begin(&f.load, &f.boot));
+    assert_true(kernel_load_begin(&f.load, &f.boot));
     f.kernel.fail_from = 0x5000;
     assert_int_equal(run(&f.load, 4096), LOAD_FAILED);
     assert_non_null(strstr(f.load.error, "cannot be read"));
@@ -435,17 +449,17 @@ static void test_debian_kernel(void **state)
     }
     open_fixture(&f, 256 * MIB);
     f.boot.kernel = reader(&file);
-    if (!linux_image_check(&f.boot.kernel, error, sizeof(error))) {
+    if (!kernel_image_check(&f.boot.kernel, error, sizeof(error))) {
         fail_msg("%s", error);
     }
-    assert_true(linux_load_begin(&f.load, &f.boot));
+    assert_true(kernel_load_begin(&f.load, &f.boot));
     assert_int_equal(run(&f.load, MIB), LOAD_DONE);
     assert_non_null(strstr(f.load.kernel_version, "debian"));
     print_message("%s: at 0x%llx, needs %llu KiB\n", f.load.kernel_version,
                   (unsigned long long)f.load.kernel_gpa,
                   (unsigned long long)(f.load.kernel_end - f.load.kernel_gpa) / 1024);
     f.boot.mem.low = 32 * MIB;
-    assert_false(linux_load_begin(&f.load, &f.boot));
+    assert_false(kernel_load_begin(&f.load, &f.boot));
     free(file.data);
     close_fixture(&f);
 }

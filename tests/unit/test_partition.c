@@ -1,4 +1,4 @@
-// srcs: hv/hypercall.c hv/hvcall_partition.c hv/hvcall_vp.c hv/hvcall_x.c hv/partition.c hv/vp.c hv/gpa.c hv/frames.c hv/intercept.c hv/interrupt.c hv/synthetic.c hv/exit.c hv/doorbell.c hv/sched.c hv/runqueue.c hv/balance.c hv/share.c hv/watchdog.c hv/log_limit.c hv/timer.c hv/lock.c arch/x86/vlapic.c arch/x86/vlapic_timer.c arch/x86/vlapic_ipi.c arch/x86/vlapic_exit.c arch/x86/msr_policy.c arch/x86/cpuid_policy.c arch/x86/exit_cr.c arch/x86/guest_walk.c arch/x86/decode.c tests/unit/fake_virt.c tests/unit/fake_node.c
+// srcs: hv/hypercall.c hv/hvcall_partition.c hv/hvcall_vp.c hv/hvcall_x.c hv/partition.c hv/vp.c hv/gpa.c hv/frames.c hv/intercept.c hv/interrupt.c hv/synthetic.c hv/exit.c hv/doorbell.c hv/trace.c hv/sched.c hv/runqueue.c hv/balance.c hv/share.c hv/watchdog.c hv/log_limit.c hv/timer.c hv/lock.c arch/x86/vlapic.c arch/x86/vlapic_timer.c arch/x86/vlapic_ipi.c arch/x86/vlapic_exit.c arch/x86/msr_policy.c arch/x86/cpuid_policy.c arch/x86/exit_cr.c arch/x86/guest_walk.c arch/x86/decode.c tests/unit/fake_virt.c tests/unit/fake_node.c
 // SPDX-License-Identifier: Apache-2.0
 // Partitions, their memory and VPs, by hypercalls on the real hypervisor above a fake processor.
 #include <setjmp.h>
@@ -11,6 +11,7 @@
 #include "hv/cpu.h"
 #include "hv/frames.h"
 #include "hv/sched.h"
+#include "hv/trace.h"
 #include "tests/unit/fake_node.h"
 
 #define FIRST_PAGE (NODE_ROOT_PAGE + 512ull)
@@ -77,6 +78,8 @@ static int setup(void **state)
     if (!started) {
         started = true;
         fake_node_start();
+        assert_int_equal(trace_start(), HV_STATUS_SUCCESS); // its rings stay
+        trace_stop();
     }
     cpus[0].current = fake_node_root();
     virt_caps.apicv = false;
@@ -235,6 +238,85 @@ static void test_initialization_can_be_tried_again(void **state)
     take_down(id);
 }
 
+// --- the trace ---
+
+static void exit_by_cpuid(struct vp *vp)
+{
+    vp->exit.reason = EXIT_CPUID;
+    vp->exit.qual[0] = 7;
+}
+
+static void read_trace(uint64_t sequence, struct hv_x_trace_out *out)
+{
+    struct hv_x_trace_in in = {.action = HV_X_TRACE_READ, .sequence = sequence};
+
+    assert_int_equal(HVCALL_RESULT_STATUS(fake_node_call(HVCALL_X_TRACE, &in, sizeof(in), out, sizeof(*out))),
+                     0);
+}
+
+static hv_status_t trace(uint32_t action, uint32_t cpu)
+{
+    struct hv_x_trace_in in = {.action = action, .cpu = cpu};
+
+    return call(HVCALL_X_TRACE, &in, sizeof(in));
+}
+
+// Nothing is written while it is off; what is written is read in order, and the oldest goes first.
+static void test_trace(void **state)
+{
+    const struct virt_ops *off = virt;
+    struct hv_x_trace_out out;
+    uint64_t id = build(1), next = 0, count = 0;
+    struct vp *vp = partition_lookup(root_partition, id)->vps[0];
+
+    (void)state;
+    fake_virt_guest = exit_by_cpuid;
+    virt->vp_run(vp);
+    read_trace(0, &out);
+    assert_int_equal(out.count, 0);
+    assert_int_equal(trace(HV_X_TRACE_START, 0), HV_STATUS_SUCCESS);
+    vp->run_tsc = 11;
+    vp->wait_tsc = 12;
+    fake_set_reg(vp, HV_REG_RIP, 0x1234);
+    virt->vp_load(vp);
+    virt->vp_run(vp);
+    virt->vp_unload(vp);
+    read_trace(0, &out);
+    assert_int_equal(out.count, 3);
+    assert_int_equal(out.record[0].type, HV_X_TRACE_SWITCH_IN);
+    assert_int_equal(out.record[0].a, 11);
+    assert_int_equal(out.record[0].b, 12);
+    assert_int_equal(out.record[0].partition, id & 0xffff);
+    assert_int_equal(out.record[1].type, HV_X_TRACE_EXIT);
+    assert_int_equal(out.record[1].reason, EXIT_CPUID);
+    assert_int_equal(out.record[1].a, 0x1234);
+    assert_int_equal(out.record[1].b, 7);
+    assert_int_equal(out.record[2].type, HV_X_TRACE_SWITCH_OUT);
+    assert_int_equal(out.record[2].reason, vp->block & 0xffff);
+    for (unsigned i = 0; i < 1000; i++) {
+        virt->vp_run(vp);
+    }
+    assert_int_equal(trace(HV_X_TRACE_STOP, 0), HV_STATUS_SUCCESS);
+    assert_ptr_equal(virt, off);
+    virt->vp_run(vp);
+    for (;;) {
+        read_trace(next, &out);
+        if (out.count == 0) {
+            break;
+        }
+        count += out.count;
+        next = out.sequence + out.count;
+    }
+    assert_int_equal(next, 1003);
+    assert_int_equal(count, TRACE_RECORDS - 64);
+    read_trace(5000, &out); // not there yet
+    assert_int_equal(out.sequence, 1003);
+    assert_int_equal(trace(HV_X_TRACE_READ, 1), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(trace(HV_X_TRACE_READ, 0xffffffff), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(trace(3, 0), HV_STATUS_INVALID_PARAMETER);
+    take_down(id);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 int main(void)
 {
@@ -245,6 +327,7 @@ int main(void)
         CASE(test_map_without_rights_maps_nothing),
         CASE(test_apic_page_stays),
         CASE(test_initialization_can_be_tried_again),
+        CASE(test_trace),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

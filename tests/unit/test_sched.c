@@ -100,6 +100,31 @@ static void test_equal_1(void **state)
     EXPECT_WEIGHTS(5, LIST(100, 100, 100, 100, 100), LIST(200, 200, 200, 200, 200));
 }
 
+// What a spinning VP does not run it waits; one alone never does.
+static void test_waiting_is_counted(void **state)
+{
+    struct vp *vp[4];
+    uint64_t before[4];
+
+    (void)state;
+    vp[0] = machine_guest(100, NO_CAP, 0);
+    machine_run(SECOND);
+    assert_true(vp[0]->wait_tsc < SECOND / 100);
+    for (unsigned i = 1; i < 4; i++) {
+        vp[i] = machine_guest(100, NO_CAP, 0);
+    }
+    machine_run(SECOND);
+    for (unsigned i = 0; i < 4; i++) {
+        before[i] = vp[i]->wait_tsc;
+    }
+    machine_run(2 * SECOND);
+    for (unsigned i = 0; i < 4; i++) {
+        int waited = (int)((vp[i]->wait_tsc - before[i]) * 1000 / (2 * SECOND));
+
+        assert_true(waited > 750 - TOLERANCE && waited < 750 + TOLERANCE);
+    }
+}
+
 static void test_extreme_1(void **state)
 {
     (void)state;
@@ -550,6 +575,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_weights_1, 1),
         CASE(test_equal_1, 1),
+        CASE(test_waiting_is_counted, 1),
         CASE(test_extreme_1, 1),
         CASE(test_equal_2, 2),
         CASE(test_weights_2, 2),

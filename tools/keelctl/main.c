@@ -152,9 +152,11 @@ static enum status unknown_command(char **words)
                             : usage_error("'%s %s' is no command", words[0], words[1]);
 }
 
-// The words of the command line after the options: noun, verb, arguments, NULL.
+// The words of the command line after the options: noun, verb, arguments, NULL. "events" alone means "event list".
 static enum status dispatch(struct options *o, const struct parsed *p, char **words)
 {
+    static char event[] = "event", list[] = "list";
+    static char *event_list_words[] = {event, list, NULL};
     const struct command *cmd;
     int count = 0;
 
@@ -166,6 +168,9 @@ static enum status dispatch(struct options *o, const struct parsed *p, char **wo
     }
     if (words[0] == NULL) {
         return usage_error("usage: keelctl [options] NOUN VERB [arguments]; `keelctl --help` lists them");
+    }
+    if (strcmp(words[0], "events") == 0 && words[1] == NULL) {
+        words = event_list_words;
     }
     cmd = words[1] != NULL ? command_find(words[0], words[1]) : NULL;
     if (cmd == NULL) {

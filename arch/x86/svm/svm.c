@@ -321,6 +321,8 @@ static void svm_advance_rip(struct vp *vp, uint64_t length)
         v->rip &= 0xffffffff;
     }
     v->interrupt_shadow &= ~1ull;
+    v->rflags &=
+        ~RFLAGS_RF; // held for this one instruction (SDM 3B "Instruction-Breakpoint Exception Condition")
     // The instruction counts as executed for single stepping; a trap that the processor would have taken.
     if (__builtin_expect((v->rflags & RFLAGS_TF) != 0, 0) && (v->event_inj & SVM_EVENT_VALID) == 0) {
         v->dr6 |= DR6_BS;
@@ -395,6 +397,17 @@ static bool masked_by_tpr(const struct vp *vp)
     return waiting != 0 && waiting >> 4 <= vlapic_tpr(vp) >> 4;
 }
 
+// With another NMI waiting, the IRET that ends a handler is stepped over: nothing else exits behind it. A guest that
+// steps by itself exits anyway. (Should the IRET fault, the handler finds TF in its frame; the step comes later then.)
+static void step_over_iret(struct vp *vp, struct vmcb *v)
+{
+    if (!vp->svm.nmi_masked && v->rip == vp->svm.nmi_iret_rip && (v->rflags & RFLAGS_TF) == 0 &&
+        !svm_event_pending(vp)) {
+        vp->svm.nmi_step_dr6 = v->dr6;
+        v->rflags |= RFLAGS_TF;
+    }
+}
+
 // The interrupt window is a virtual interrupt that exits instead of being taken. While V_IRQ delivers one, the end of
 // its handler is when to look again; its EOI, which exits, comes before that as a rule.
 static void svm_want_windows(struct vp *vp, bool interrupt, bool nmi)
@@ -402,7 +415,9 @@ static void svm_want_windows(struct vp *vp, bool interrupt, bool nmi)
     struct vmcb *v = vmcb_of(vp);
 
     v->intercept_cr = interrupt || masked_by_tpr(vp) ? SVM_ICPT_WRITE_CR8 : 0;
-    (void)nmi; // the IRET intercept is on whenever NMIs are masked
+    if (nmi) { // while they are masked, the intercept of IRET is on
+        step_over_iret(vp, v);
+    }
     if (vp->svm.by_v_irq) {
         v->intercept_misc1 |= interrupt ? SVM_ICPT_IRET : 0;
     } else if (interrupt) {

@@ -106,10 +106,28 @@ static void reflect(struct vp *vp, struct vmcb *v, uint8_t vector)
     vp->exit.reason = EXIT_INTERRUPT;
 }
 
+// True: the guest does not see this #DB, since it comes from a step of ours (step_over_iret()).
+static bool end_step(struct vp *vp, struct vmcb *v)
+{
+    uint64_t before = vp->svm.nmi_step_dr6;
+
+    vp->svm.nmi_step_dr6 = 0;
+    if ((v->dr6 & DR6_BS) == 0) { // a breakpoint on the IRET: once more behind its handler
+        v->rflags &= ~RFLAGS_TF;
+        return false;
+    }
+    v->dr6 = before;
+    vp->exit.reason = EXIT_INTERRUPT;
+    return true;
+}
+
 static void decode_exception(struct vp *vp, struct vmcb *v)
 {
     uint8_t vector = (uint8_t)(v->exit_code - SVM_EXIT_EXCEPTION0);
 
+    if (vector == VECTOR_DB && vp->svm.nmi_step_dr6 != 0 && end_step(vp, v)) {
+        return;
+    }
     if ((vp->svm.exceptions & BIT(vector)) == 0) {
         reflect(vp, v, vector);
         return;

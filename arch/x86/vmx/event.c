@@ -29,9 +29,14 @@ void vmx_advance_rip(struct vp *vp, uint64_t length)
     if (blocking & BLOCKED_BY_INSTRUCTION) {
         vmwrite(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~BLOCKED_BY_INSTRUCTION);
     }
-    // The instruction counts as executed for single stepping (SDM 3C "Pending Debug Exceptions").
-    if (vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF) {
-        vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | DR6_BS);
+    // The instruction counts as executed for single stepping (SDM 3C "Pending Debug Exceptions"), and RF was held for it
+    // alone (SDM 3B "Instruction-Breakpoint Exception Condition").
+    uint64_t flags = vmread(VMCS_GUEST_RFLAGS);
+    if (__builtin_expect((flags & (RFLAGS_TF | RFLAGS_RF)) != 0, 0)) {
+        vmwrite(VMCS_GUEST_RFLAGS, flags & ~RFLAGS_RF);
+        if (flags & RFLAGS_TF) {
+            vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | DR6_BS);
+        }
     }
 }
 

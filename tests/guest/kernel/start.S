@@ -10,6 +10,7 @@ kernel_start:                           // RDI = test number
         .balign 16
         .quad   real_code, real_code_end, prot_code, prot_code_end, pae_code, pae_code_end
         .quad   compat_code, compat_code_end, task_code, task_code_end
+        .quad   real_events_code, real_events_code_end, prot_events_code, prot_events_code_end
 1:      cld
         and     $-16, %rsp
         call    kernel_main

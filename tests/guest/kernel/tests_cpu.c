@@ -244,7 +244,6 @@ void guest_user_mode(void)
 
 // --- debugging ---
 
-#define RFLAGS_RF BIT(16)
 #define DR6_BD BIT(13)
 
 static volatile uint32_t debug_count;
@@ -321,4 +320,82 @@ void guest_debug_registers(void)
         CHECK(CATCH(__asm__ volatile("mov %%dr0, %0" : "=r"(v))) == 1);
         __asm__ volatile("mov %0, %%dr7" : : "r"(DR7_INIT));
     }
+}
+
+// An instruction breakpoint is a fault: RF lets the instruction run, and is clear behind it, also when the instruction
+// was done by somebody else.
+static void __attribute__((noinline)) two_breakpoints(bool by_root, uint64_t at[2])
+{
+    uint64_t first, second;
+
+    debug_count = 0;
+    if (by_root) {
+        __asm__ volatile("lea 1f(%%rip), %0; mov %0, %%dr0\n\t"
+                         "lea 2f(%%rip), %1; mov %1, %%dr1\n\t"
+                         "mov %2, %%dr7\n"
+                         "1: out %%al, $0xf7\n"
+                         "2: nop\n\t"
+                         : "=&r"(first), "=&r"(second)
+                         : "r"(DR7_INIT | 5));
+    } else {
+        __asm__ volatile("lea 1f(%%rip), %0; mov %0, %%dr0\n\t"
+                         "lea 2f(%%rip), %1; mov %1, %%dr1\n\t"
+                         "mov %2, %%dr7\n"
+                         "1: cpuid\n"
+                         "2: nop\n\t"
+                         : "=&r"(first), "=&r"(second)
+                         : "r"(DR7_INIT | 5), "a"(0), "c"(0)
+                         : "rbx", "rdx");
+    }
+    __asm__ volatile("mov %0, %%dr7" : : "r"(DR7_INIT));
+    at[0] = first;
+    at[1] = second;
+}
+
+void guest_resume_flag(void)
+{
+    uint64_t at[2];
+
+    on_interrupt(1, on_debug);
+    for (unsigned i = 0; i < 2; i++) {
+        two_breakpoints(i != 0, at);
+        CHECK(debug_rip[0] == at[0]);
+        CHECK(debug_count == 2);
+        CHECK(debug_rip[1] == at[1]);
+    }
+}
+
+static volatile uint64_t interrupted_rip;
+
+static void on_shadowed(struct frame *f)
+{
+    interrupted_rip = f->rip;
+    count_tick(f);
+}
+
+// What is pending waits for the end of the instruction behind STI, whoever does that one.
+void guest_interrupt_shadow(void)
+{
+    uint64_t behind;
+
+    on_interrupt(0x31, on_shadowed);
+    apic_enable();
+    x2_icr(0, ICR_SELF | 0x31);
+    __asm__ volatile("lea 1f(%%rip), %0; sti; cpuid; 1: nop; cli"
+                     : "=&D"(behind)
+                     : "a"(0), "c"(0)
+                     : "rbx", "rdx", "memory");
+    CHECK(ticks == 1 && interrupted_rip == behind);
+    x2_icr(0, ICR_SELF | 0x31);
+    __asm__ volatile("lea 1f(%%rip), %0; sti; out %%al, $0xf7; 1: nop; cli" : "=&D"(behind) : : "memory");
+    CHECK(ticks == 2 && interrupted_rip == behind);
+    x2_icr(0, ICR_SELF | 0x31);
+    __asm__ volatile("lea 1f(%%rip), %0; sti; rdmsr; 1: nop; cli"
+                     : "=&D"(behind)
+                     : "c"(MSR_APIC_BASE)
+                     : "rax", "rdx", "memory");
+    CHECK(ticks == 3 && interrupted_rip == behind);
+    x2_icr(0, ICR_SELF | 0x31);
+    __asm__ volatile("lea 1f(%%rip), %0; sti; hlt; 1: nop; cli" : "=&D"(behind) : : "memory");
+    CHECK(ticks == 4 && interrupted_rip == behind);
 }

@@ -75,6 +75,7 @@ bool root_calls_input(void)
         HVCALL_UNMAP_VP_STATE_PAGE,
         HVCALL_X_MAP_INTERRUPT,
         HVCALL_X_GET_COUNTERS,
+        HVCALL_X_TRACE,
     };
     uint64_t in = call_in_gpa(), out = call_out_gpa();
     bool ok = true;

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include <gen/exit_reasons.h>
+
 static struct guest g;
 #define ROOT_ID (1ull | 1 << 16)
 
@@ -442,6 +444,29 @@ static bool system_control(void)
            ok;
 }
 
+// While the trace is on every exit of this partition is in it, those of these calls included.
+static bool trace_calls(void)
+{
+    const struct hv_x_trace_out *out = call_out();
+    bool ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_X_TRACE, (struct hv_x_trace_in){.action = HV_X_TRACE_START});
+    bool found = false;
+
+    for (uint32_t cpu = 0; cpu < boot->boot.cpu_count && ok; cpu++) {
+        ok = EXPECT(HV_STATUS_SUCCESS, HVCALL_X_TRACE,
+                    (struct hv_x_trace_in){.action = HV_X_TRACE_READ, .cpu = cpu});
+        for (uint32_t i = 0; i < out->count; i++) {
+            found |= out->record[i].type == HV_X_TRACE_EXIT && out->record[i].reason == EXIT_HYPERCALL &&
+                     out->record[i].cpu == cpu;
+        }
+    }
+    ok = WANT(found) && ok;
+    ok = EXPECT(HV_STATUS_INVALID_PARAMETER, HVCALL_X_TRACE,
+                (struct hv_x_trace_in){.action = HV_X_TRACE_READ, .cpu = 1000}) &&
+         ok;
+    ok = EXPECT(HV_STATUS_INVALID_PARAMETER, HVCALL_X_TRACE, (struct hv_x_trace_in){.action = 77}) && ok;
+    return EXPECT(HV_STATUS_SUCCESS, HVCALL_X_TRACE, (struct hv_x_trace_in){.action = HV_X_TRACE_STOP}) && ok;
+}
+
 bool root_calls_private(void)
 {
     bool ok = build(1);
@@ -450,6 +475,7 @@ bool root_calls_private(void)
     ok = map_interrupt() && ok;
     ok = console_and_log() && ok;
     ok = system_control() && ok;
+    ok = trace_calls() && ok;
     ok = EXPECT(
              HV_STATUS_SUCCESS, HVCALL_X_SYSTEM_CONTROL,
              (struct hv_x_system_in){.action = HV_X_DUMP, .value = (uint32_t)(g.partition & 0xffff) << 8}) &&

@@ -53,6 +53,17 @@ bool root_real_mode(void)
     return ok && WANT(g.text_len == 5) && WANT(memcmp(g.text, "KEELS", 5) == 0);
 }
 
+bool root_real_events(void)
+{
+    bool ok = guest_build(&g, 0, 0, 1, 1);
+
+    if (ok) {
+        copy_code(guest_modes(&g)->real_events, guest_modes(&g)->real_events_end, GUEST_REAL_GPA);
+        ok = start_real() && set_idt_at_zero();
+    }
+    return finish(ok, HV_MSG_IO_PORT);
+}
+
 // Order matters: a state that the processor would refuse must not exist even for a moment.
 static bool start_32(uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer)
 {
@@ -69,6 +80,17 @@ bool root_protected_mode(void)
 
     if (ok) {
         copy_code(guest_modes(&g)->prot, guest_modes(&g)->prot_end, GUEST_PROT_GPA);
+        ok = start_32(0x11, 0, 0, 0);
+    }
+    return finish(ok, HV_MSG_IO_PORT);
+}
+
+bool root_protected_events(void)
+{
+    bool ok = guest_build(&g, 0, 0, 1, 1);
+
+    if (ok) {
+        copy_code(guest_modes(&g)->prot_events, guest_modes(&g)->prot_events_end, GUEST_PROT_GPA);
         ok = start_32(0x11, 0, 0, 0);
     }
     return finish(ok, HV_MSG_IO_PORT);
