@@ -18,16 +18,12 @@
 #define MGMT_CORE_PARTITION_H
 
 #include "mgmt/core/disk.h"
+#include "mgmt/core/network.h"
 #include "mgmt/dataplane/dp.h"
 #include "mgmt/devices/linux_loader.h"
 #include "mgmt/plat.h"
 
 #define PARTITION_MEMORY_UNIT PAGE_SIZE_2M
-
-struct partition_nic {
-    uint8_t mac[6];
-    char endpoint[37]; // id of the network endpoint it is to be connected to; "": none
-};
 
 struct partition_config {  // pointers must stay valid as long as the partition is not EMPTY
     uint64_t memory_bytes; // multiple of PARTITION_MEMORY_UNIT
@@ -41,7 +37,7 @@ struct partition_config {  // pointers must stay valid as long as the partition 
     const char *cmdline;        // NULL: empty
     struct disk_source disk[DP_MAX_DISKS];
     uint8_t disk_count;
-    struct partition_nic nic[DP_MAX_NICS];
+    struct network_adapter nic[DP_MAX_NICS]; // taken
     uint8_t nic_count;
 };
 

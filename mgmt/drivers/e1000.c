@@ -53,6 +53,7 @@
 #define INT_ALWAYS (INT_LSC | INT_RXDMT0 | INT_RXO | INT_RXT0)
 
 #define RCTL_EN BIT(1)
+#define RCTL_UPE BIT(3) // all stations' frames: there is a switch behind it
 #define RCTL_MPE BIT(4)
 #define RCTL_BAM BIT(15)
 #define RCTL_SECRC BIT(26) // buffer size bits 0: 2048 bytes
@@ -347,7 +348,7 @@ static void start_rx(struct e1000 *e, uint64_t rings_gpa)
     mmio_write32(e->regs, RDT, 0);
     mmio_write32(e->regs, RDTR, 0);
     mmio_write32(e->regs, RADV, 0);
-    mmio_write32(e->regs, RCTL, RCTL_EN | RCTL_BAM | RCTL_MPE | RCTL_SECRC);
+    mmio_write32(e->regs, RCTL, RCTL_EN | RCTL_BAM | RCTL_UPE | RCTL_MPE | RCTL_SECRC);
     fill_rx(e);
 }
 

@@ -154,13 +154,26 @@ static void check_disks(const cJSON *scsi, struct schema_problems *problems)
     }
 }
 
-// The device model is there; what would carry its frames is not.
 static void check_adapters(const cJSON *adapters, struct schema_problems *problems)
 {
-    if (adapters != NULL && adapters->child != NULL) {
-        schema_problem_add(problems, HR_E_NOTIMPL, "$.VirtualMachine.Devices.NetworkAdapters", NULL,
-                           "no network adapters",
-                           "this node has no virtual switch yet, so no frame could pass: remove them");
+    unsigned count = 0;
+
+    for (const cJSON *a = adapters != NULL ? adapters->child : NULL; a != NULL; a = a->next, count++) {
+        const cJSON *mac = AT(a, "MacAddress");
+        uint8_t bytes[6];
+        char path[PROBLEM_PATH_MAX];
+
+        if (mac != NULL && !network_read_mac(mac->valuestring, bytes)) {
+            snprintf(path, sizeof path, "$.VirtualMachine.Devices.NetworkAdapters[\"%.80s\"].MacAddress",
+                     a->string);
+            schema_problem_add(problems, HR_E_INVALIDARG, path, mac,
+                               "a station's address such as 02-00-00-12-34-56",
+                               "write six pairs of hexadecimal digits");
+        }
+    }
+    if (count > DP_MAX_NICS) {
+        schema_problem_add(problems, HR_E_INVALIDARG, "$.VirtualMachine.Devices.NetworkAdapters", NULL,
+                           "at most 4 adapters", "remove some");
     }
 }
 
@@ -248,6 +261,19 @@ static void fill_disks(const cJSON *scsi, struct system_config *cfg)
     }
 }
 
+static void fill_adapters(const cJSON *adapters, struct system_config *cfg)
+{
+    for (const cJSON *a = adapters != NULL ? adapters->child : NULL; a != NULL; a = a->next) {
+        struct system_nic *nic = &cfg->nic[cfg->nic_count++];
+        const cJSON *mac = AT(a, "MacAddress");
+
+        nic->endpoint = string_or(AT(a, "EndpointId"), "");
+        if (mac != NULL) {
+            (void)!network_read_mac(mac->valuestring, nic->mac); // was checked
+        }
+    }
+}
+
 bool document_decode_system(const cJSON *root, struct system_config *cfg, struct schema_problems *problems)
 {
     problems->count = 0;
@@ -265,6 +291,7 @@ bool document_decode_system(const cJSON *root, struct system_config *cfg, struct
     }
     fill(root, cfg);
     fill_disks(AT(root, "VirtualMachine", "Devices", "Scsi"), cfg);
+    fill_adapters(AT(root, "VirtualMachine", "Devices", "NetworkAdapters"), cfg);
     return true;
 }
 
