@@ -243,6 +243,7 @@ static bool start_uplink(struct nic *nic)
     }
     frame_link_init(&management_link,
                     uplink_start(nic, network_find_switch(NETWORK_DEFAULT)->vswitch, memory), nic->mac);
+    network_set_node_ports(uplink_port(), uplink_management_port());
     return true;
 }
 

@@ -583,3 +583,109 @@ void network_release(struct network_adapter *a)
     a->home = NULL;
     a->endpoint = NULL;
 }
+
+// --- ports ---
+
+static const struct switch_port *uplink, *management;
+
+void network_set_node_ports(const struct switch_port *of_nic, const struct switch_port *of_address)
+{
+    uplink = of_nic;
+    management = of_address;
+}
+
+static void node_ports(void (*fn)(void *arg, const struct network_port *p), void *arg)
+{
+    const struct network_port nic = {.uplink = true, .port = uplink}, address = {.port = management};
+
+    if (uplink != NULL) {
+        fn(arg, &nic);
+        fn(arg, &address);
+    }
+}
+
+void network_each_port(const struct network_switch *s, void (*fn)(void *arg, const struct network_port *p),
+                       void *arg)
+{
+    if (s == switches) {
+        node_ports(fn, arg);
+    }
+    for (const struct system *i = system_next(NULL); i != NULL; i = system_next(i)) {
+        for (unsigned n = 0; n < i->cfg.nic_count && i->partition.attached; n++) {
+            const struct network_adapter *a = &i->cfg.nic[n];
+            const struct network_port p = {
+                .system = i, .adapter = n, .endpoint = a->endpoint, .port = i->partition.vm->nic[n].port};
+
+            if (a->home == s) {
+                fn(arg, &p);
+            }
+        }
+    }
+}
+
+bool network_dhcp_address(const struct switch_port *p, char text[NETWORK_IPV4_TEXT])
+{
+    uint32_t a = __atomic_load_n(&p->dhcp_address, __ATOMIC_RELAXED);
+
+    snprintf(text, NETWORK_IPV4_TEXT, "%u.%u.%u.%u", (unsigned)(a >> 24), (unsigned)(a >> 16 & 255),
+             (unsigned)(a >> 8 & 255), (unsigned)(a & 255));
+    return a != 0;
+}
+
+void network_vlans_text(const struct switch_port_settings *s, char text[NETWORK_VLANS_TEXT])
+{
+    size_t length = 0;
+
+    text[0] = '\0';
+    for (uint16_t vlan = 1, last; vlan < SWITCH_VLANS; vlan = (uint16_t)(last + 1)) {
+        last = vlan;
+        if (!switch_vlan_allowed(s, vlan)) {
+            continue;
+        }
+        while (last + 1u < SWITCH_VLANS && switch_vlan_allowed(s, (uint16_t)(last + 1))) {
+            last++;
+        }
+        if (length + 16 > NETWORK_VLANS_TEXT) {
+            strcpy(text + length, ",...");
+            return;
+        }
+        length += (size_t)snprintf(text + length, NETWORK_VLANS_TEXT - length, "%s%u", length > 0 ? "," : "",
+                                   (unsigned)vlan);
+        if (last > vlan) {
+            length += (size_t)snprintf(text + length, NETWORK_VLANS_TEXT - length, "-%u", (unsigned)last);
+        }
+    }
+}
+
+// 1 .. 4094; false if there is no such number.
+static bool read_vlan(const char **text, unsigned *vlan)
+{
+    *vlan = 0;
+    while (isdigit((unsigned char)**text) && *vlan < SWITCH_VLANS) {
+        *vlan = *vlan * 10 + (unsigned)(*(*text)++ - '0');
+    }
+    return *vlan >= 1 && *vlan < SWITCH_VLANS;
+}
+
+bool network_read_vlans(const char *text, struct switch_port_settings *s)
+{
+    unsigned first, last;
+
+    memset(s->tagged, 0, sizeof s->tagged);
+    while (read_vlan(&text, &first)) {
+        last = first;
+        if (*text == '-' && (text++, !read_vlan(&text, &last) || last < first)) {
+            return false;
+        }
+        for (; first <= last; first++) {
+            switch_vlan_allow(s, (uint16_t)first);
+        }
+        if (*text == '\0') {
+            return true;
+        }
+        if (*text++ != ',') {
+            return false;
+        }
+    }
+    return false;
+}

@@ -62,6 +62,8 @@ enum core_status network_delete_endpoint(const char *id, keeper_done done, void 
 
 // --- adapters of systems ---
 
+struct system;
+
 struct network_adapter {
     struct network_switch *home;       // NULL: none taken
     struct network_endpoint *endpoint; // NULL: none
@@ -73,6 +75,30 @@ enum core_status network_check_adapter(const char *endpoint, const uint8_t mac[6
 // Takes endpoint and switch, and an address: the adapter's, the endpoint's, or a random one.
 void network_take(struct network_adapter *a, const char *endpoint, const uint8_t mac[6]);
 void network_release(struct network_adapter *a);
+
+// --- ports, for showing them ---
+
+struct network_port {
+    const struct system *system; // whose adapter it is; NULL: the node's own
+    unsigned adapter;            // number of the system's adapter
+    bool uplink;                 // of the node's own: the NIC, otherwise the management address
+    const struct network_endpoint *endpoint;
+    const struct switch_port *port;
+};
+// The default switch's own ports; NULL: there is no NIC.
+void network_set_node_ports(const struct switch_port *uplink, const struct switch_port *management);
+// Those of running systems, and the node's own.
+void network_each_port(const struct network_switch *s, void (*fn)(void *arg, const struct network_port *p),
+                       void *arg);
+
+#define NETWORK_IPV4_TEXT 16
+// The address that the station behind a port got by DHCP; false: none was seen.
+MUST_CHECK bool network_dhcp_address(const struct switch_port *p, char text[NETWORK_IPV4_TEXT]);
+
+#define NETWORK_VLANS_TEXT 512
+// Tagged VLANs as text such as "5,10-20", and back; text that does not fit ends in "...".
+void network_vlans_text(const struct switch_port_settings *s, char text[NETWORK_VLANS_TEXT]);
+MUST_CHECK bool network_read_vlans(const char *text, struct switch_port_settings *s);
 
 // Six pairs of hexadecimal digits with - or : between them; not zero and not a group's address.
 MUST_CHECK bool network_read_mac(const char *text, uint8_t mac[6]);

@@ -394,6 +394,33 @@ static const char *exit_name(enum system_exit exit)
     return names[exit];
 }
 
+// Of ours: what adapters a system has, and the addresses they got by DHCP.
+static void write_adapters(struct json_writer *w, const struct system *s)
+{
+    json_open(w, "NetworkAdapters", '[');
+    for (unsigned i = 0; i < s->cfg.nic_count; i++) {
+        const struct network_adapter *a = &s->cfg.nic[i];
+        const uint8_t *mac = a->settings.mac;
+        char text[18], address[NETWORK_IPV4_TEXT];
+
+        snprintf(text, sizeof text, "%02X-%02X-%02X-%02X-%02X-%02X", mac[0], mac[1], mac[2], mac[3], mac[4],
+                 mac[5]);
+        json_open(w, NULL, '{');
+        json_string(w, "MacAddress", text);
+        if (a->home != NULL) {
+            json_string(w, "Switch", a->home->name);
+        }
+        if (a->endpoint != NULL) {
+            json_string(w, "EndpointId", a->endpoint->id);
+        }
+        if (s->partition.attached && network_dhcp_address(s->partition.vm->nic[i].port, address)) {
+            json_string(w, "IPv4Address", address);
+        }
+        json_close(w, '}');
+    }
+    json_close(w, ']');
+}
+
 void document_write_properties(struct json_writer *w, const char *key, const struct system *s, unsigned set)
 {
     json_open(w, key, '{');
@@ -407,6 +434,9 @@ void document_write_properties(struct json_writer *w, const char *key, const str
     if (s->state == SYSTEM_STOPPED) {
         json_bool(w, "Stopped", true);
         json_string(w, "ExitType", exit_name(s->exit));
+    }
+    if (s->cfg.nic_count > 0) {
+        write_adapters(w, s);
     }
     if (set & DOCUMENT_MEMORY) {
         write_memory(w, s);

@@ -22,5 +22,12 @@ void metrics_source_add(struct metrics_source *s);
 void metrics_counter(struct metrics *m, const char *name, uint64_t value);
 // A value that goes up and down.
 void metrics_gauge(struct metrics *m, const char *name, uint64_t value);
+// A counter of many things of one kind: first its name, then a value for each thing.
+void metrics_family(struct metrics *m, const char *name);
+struct metrics_label {
+    const char *name, *value; // the value may be any text
+};
+void metrics_sample(struct metrics *m, const char *name, const struct metrics_label *labels, size_t count,
+                    uint64_t value);
 
 #endif
