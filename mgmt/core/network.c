@@ -646,7 +646,7 @@ void network_vlans_text(const struct switch_port_settings *s, char text[NETWORK_
             last++;
         }
         if (length + 16 > NETWORK_VLANS_TEXT) {
-            strcpy(text + length, ",...");
+            snprintf(text + length, NETWORK_VLANS_TEXT - length, ",...");
             return;
         }
         length += (size_t)snprintf(text + length, NETWORK_VLANS_TEXT - length, "%s%u", length > 0 ? "," : "",
