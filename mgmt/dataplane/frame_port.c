@@ -23,12 +23,17 @@ static bool deliver(void *user, const struct switch_frame *frame)
     return true;
 }
 
+bool frame_port_waiting(const struct frame_port *p)
+{
+    return spsc_count(p->of_driver ? &p->rings->rx : &p->rings->tx) > 0;
+}
+
 uint32_t frame_port_send(struct frame_port *p)
 {
     struct frame_rings *r = p->rings;
-    uint32_t n;
+    uint32_t n, bytes = 0;
 
-    for (n = 0; n < FRAME_PORT_BUDGET; n++) {
+    for (n = 0; n < FRAME_PORT_BUDGET && bytes < FRAME_PORT_BYTES; n++) {
         struct switch_frame frame = {.piece_count = 1};
         struct frame f;
 
@@ -38,7 +43,7 @@ uint32_t frame_port_send(struct frame_port *p)
         if (f.length > 0 && f.length <= FRAME_MAX) { // 0: damaged on the wire
             frame.length = f.length;
             frame.pieces[0] = (struct switch_piece){frame_data(r, !p->of_driver, f.index), f.length};
-            (void)switch_send(&p->port, &frame);
+            bytes += switch_send(&p->port, &frame);
         }
         (void)spsc_push(p->of_driver ? &r->rx_free : &r->tx_free, &f);
     }

@@ -11,7 +11,8 @@
 #include "mgmt/drivers/nic.h"
 #include "mgmt/vswitch/vswitch.h"
 
-#define FRAME_PORT_BUDGET 64u // frames that a port sends in a turn
+#define FRAME_PORT_BUDGET 64u         // frames that a port sends in a turn
+#define FRAME_PORT_BYTES (256u << 10) // and about so much of them to all receivers
 
 struct frame_port {
     struct switch_port port;
@@ -26,7 +27,8 @@ void frame_port_init(struct frame_port *p, struct vswitch *home, const struct sw
 void frame_port_attach(struct frame_port *p); // before the data plane runs
 
 // --- data plane ---
-// Sends what waits in the rings, FRAME_PORT_BUDGET frames at most; returns their number. switch_flush() is the caller's.
+// Sends what waits in the rings, within the budgets above; returns the number of frames. switch_flush() is the caller's.
 uint32_t frame_port_send(struct frame_port *p);
+bool frame_port_waiting(const struct frame_port *p); // is there (still) something to send?
 
 #endif

@@ -48,16 +48,17 @@ static void pass_on_link_state(void)
 // What the management partition sends goes out with this service; buffers of received frames go back with the next.
 void uplink_serve(void)
 {
-    uint32_t sent = frame_port_send(&management), received;
+    uint32_t received;
     bool more;
 
+    (void)frame_port_send(&management);
     switch_flush();
     the_nic->pending = false;
     more = the_nic->ops->service(the_nic);
     received = frame_port_send(&uplink);
     pass_on_link_state();
     switch_flush();
-    the_nic->pending |= more || received > 0 || sent == FRAME_PORT_BUDGET;
+    the_nic->pending |= more || received > 0 || frame_port_waiting(&management);
 }
 
 // --- control plane ---

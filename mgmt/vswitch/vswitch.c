@@ -324,10 +324,10 @@ static bool admit(struct passage *g)
         c->dropped_reserved++;
     } else if (!read_tag(g)) {
         c->dropped_vlan++;
-    } else if (p->settings.rate != 0 && !within_rate(p, g->frame->length, now_ns)) {
-        c->dropped_rate++;
     } else if (!learn(g)) {
         c->dropped_spoofed++;
+    } else if (p->settings.rate != 0 && !within_rate(p, g->frame->length, now_ns)) {
+        c->dropped_rate++;
     } else {
         c->rx_frames++;
         c->rx_bytes += g->frame->length;
