@@ -33,12 +33,12 @@ struct mac_table {
 // An address as a number: the first byte is the highest of 48 bits.
 static inline uint64_t mac_number(const uint8_t mac[6])
 {
-    uint64_t n = 0;
+    uint32_t first;
+    uint16_t last;
 
-    for (unsigned i = 0; i < 6; i++) {
-        n = n << 8 | mac[i];
-    }
-    return n;
+    __builtin_memcpy(&first, mac, sizeof(first));
+    __builtin_memcpy(&last, mac + 4, sizeof(last));
+    return (uint64_t)__builtin_bswap32(first) << 16 | __builtin_bswap16(last);
 }
 
 void mac_table_init(struct mac_table *t, uint64_t seed);

@@ -306,6 +306,25 @@ def test_networks(api):
     call("DELETE", "/v1/switches/{name}", 404, name="lab")
 
 
+def test_networks_outlive_a_restart():
+    with tempfile.TemporaryDirectory(prefix="keelson-sim-") as folder:
+        state = pathlib.Path(folder) / "state.img"
+        first = Simulation(state)
+        api = Api(first)
+        for name in ("lab", "gone"):
+            api.call("PUT", "/v1/switches/{name}", 201, {}, name=name)
+        made = api.call("PUT", "/v1/endpoints/{id}", 201, {"Switch": "lab", "Vlan": 5, "TaggedVlans": "7"}, id=ENDPOINT).json()
+        api.call("DELETE", "/v1/switches/{name}", 204, name="gone")
+        first.stop()
+        second = Simulation(state, first.secret)
+        try:
+            api = Api(second)
+            assert [s["Name"] for s in api.call("GET", "/v1/switches", 200).json()["Switches"]] == ["default", "lab"]
+            assert api.call("GET", "/v1/endpoints", 200).json()["Endpoints"] == [made]
+        finally:
+            second.stop()
+
+
 def test_without_a_store():
     """Everything works, but for what is about the store itself."""
     simulation = Simulation()
