@@ -134,14 +134,15 @@ struct kept_switch {
 };
 
 struct kept_endpoint {
-    uint8_t version, guarded, trunk;
+    uint8_t version, guarded, trunk, zero;
     uint8_t mac[6];
-    uint8_t pad;
     uint16_t vlan;
+    uint32_t zeros;
     uint64_t rate;
     char home[NETWORK_NAME_MAX + 1];
     uint8_t tagged[sizeof((struct switch_port_settings *)0)->tagged];
 };
+_Static_assert(sizeof(struct kept_endpoint) == 24 + NETWORK_NAME_MAX + 1 + (SWITCH_VLANS + 7) / 8, "no gaps");
 
 struct change {
     struct network_switch *sw; // one of the two

@@ -17,7 +17,7 @@
 #define NETWORK_SWITCHES_MAX 32u
 #define NETWORK_ENDPOINTS_MAX 1024u
 #define NETWORK_DEFAULT "default"
-#define NETWORK_ADAPTERS_MAX (SWITCH_MAX_PORTS - 2) // of systems, a switch
+#define NETWORK_ADAPTERS_MAX (SWITCH_MAX_PORTS - 6) // on a switch, before one more system comes
 
 enum network_type { NETWORK_EXTERNAL, NETWORK_PRIVATE };
 
