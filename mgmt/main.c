@@ -6,8 +6,10 @@
 #include "mgmt/core/auth.h"
 #include "mgmt/core/core.h"
 #include "mgmt/core/keeper.h"
+#include "mgmt/core/network.h"
 #include "mgmt/dataplane/dataplane.h"
 #include "mgmt/dataplane/frame_link.h"
+#include "mgmt/dataplane/uplink.h"
 #include "mgmt/disk_metrics.h"
 #include "mgmt/guest_device_metrics.h"
 #include "mgmt/drivers/bring_up.h"
@@ -24,12 +26,13 @@
 #include "net/net.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WATCHDOG_S 60                   // generous: emulators may stop for a while
 #define IPV4_PATIENCE_NS 10000000000ull // then the API starts with IPv6 addresses alone
 
-static struct frame_link nic_link;
+static struct frame_link management_link;
 static struct net_config net_config;
 static struct core_node node;
 
@@ -135,7 +138,7 @@ static void start_network(void)
 {
     const char *why;
 
-    if (!net_init(&nic_link.link, &net_config, &why)) {
+    if (!net_init(&management_link.link, &net_config, &why)) {
         plat_log(LOG_ERROR, "network: %s", why);
         shell_start();
         return;
@@ -192,6 +195,7 @@ static void prepare_secret(void)
 {
     uint8_t digest[AUTH_DIGEST];
 
+    network_load();
     if (keeper() != NULL && keeper()->get_setting(AUTH_SETTING, digest, sizeof digest) == sizeof digest) {
         auth_set_digest(digest);
         plat_log(LOG_NOTICE, "the administrator secret is the one shown before; 'secret new' replaces it");
@@ -229,6 +233,21 @@ static void start_state(void)
     state_start(&state_disk.disk, device->name, prepare_secret);
 }
 
+// The NIC and the management address become ports of the default switch.
+static bool start_uplink(struct nic *nic)
+{
+    uint8_t *memory = malloc(FRAME_MEMORY);
+
+    if (memory == NULL) {
+        plat_log(LOG_ERROR, "network: no memory for frames");
+        return false;
+    }
+    frame_link_init(&management_link,
+                    uplink_start(nic, network_find_switch(NETWORK_DEFAULT)->vswitch, memory), nic->mac);
+    network_set_node_ports(uplink_port(), uplink_management_port());
+    return true;
+}
+
 static void report_memory(void)
 {
     uint64_t pool_total, pool_free, heap_total, heap_used;
@@ -251,10 +270,8 @@ void mgmt_main(const struct mgmt_boot_info *info)
     disk_metrics_init();
     guest_device_metrics_init();
     nic = drivers_bring_up();
-    if (nic != NULL) {
-        dataplane_set_nic(nic);
-        frame_link_init(&nic_link, nic);
-    }
+    network_init(nic != NULL ? nic->mac : no_mac);
+    have_nic = nic != NULL && start_uplink(nic);
     dataplane_go();
     rt_watchdog_start(WATCHDOG_S);
     config_parse(info->boot.config, nic != NULL ? nic->mac : no_mac, &net_config, complain);
@@ -266,8 +283,8 @@ void mgmt_main(const struct mgmt_boot_info *info)
         .cpu_count = info->cpu_count,
         .tsc_hz = info->tsc_hz,
     };
+    memcpy(node.mac, nic != NULL ? nic->mac : no_mac, sizeof node.mac);
     core_init(&node);
     screen_start(&info->boot.fb, rt_gpa_to_virt(GPA(info->boot.fb.base)));
-    have_nic = nic != NULL;
     start_state();
 }

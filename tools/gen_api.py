@@ -53,7 +53,7 @@ def split_type(text):
 def with_extras(types, support):
     types = {name: list(props) for name, props in types.items()}
     for name, props in support["extra"].items():
-        types[name] += props
+        types.setdefault(name, []).extend(props)
     return types
 
 

@@ -3,6 +3,7 @@
 #include "mgmt/core/core.h"
 
 #include "mgmt/core/event.h"
+#include "mgmt/core/network.h"
 #include "mgmt/core/system.h"
 #include "mgmt/hvif/hvif.h"
 
@@ -17,6 +18,7 @@ void core_init(const struct core_node *facts)
 {
     node = *facts;
     started_ns = plat_now_ns();
+    network_init(node.mac);
     system_init();
     event_post(EVENT_NODE_READY, node.hostname, "%s, %s, %u processor(s)", node.version, node.engine,
                (unsigned)node.cpu_count);

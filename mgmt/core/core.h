@@ -15,6 +15,7 @@ struct core_node { // facts that do not change after boot; strings must stay val
     const char *hostname;
     uint32_t cpu_count;
     uint64_t tsc_hz;
+    uint8_t mac[6]; // zeros: no network
 };
 
 // Starts the core. Prints nothing secret; the administrator secret is made by auth_new_secret().

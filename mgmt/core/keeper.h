@@ -36,6 +36,9 @@ struct keeper {
     void (*save_setting)(const char *name, const void *body, size_t length, keeper_done done, void *arg);
     // The setting's length, or 0 when there is none or it does not have room.
     size_t (*get_setting)(const char *name, void *body, size_t room);
+    void (*delete_setting)(const char *name, keeper_done done, void *arg);
+    // The name of the first setting behind `name` in the order of strcmp(); NULL: there is none.
+    const char *(*next_setting)(const char *name);
     // Consistency of the store, or with `contents` that of everything it holds. One at a time.
     void (*check)(bool contents,
                   void (*done)(void *arg, const struct keeper_report *report, const struct core_error *error),

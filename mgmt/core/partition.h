@@ -18,16 +18,12 @@
 #define MGMT_CORE_PARTITION_H
 
 #include "mgmt/core/disk.h"
+#include "mgmt/core/network.h"
 #include "mgmt/dataplane/dp.h"
 #include "mgmt/devices/kernel_loader.h"
 #include "mgmt/plat.h"
 
 #define PARTITION_MEMORY_UNIT PAGE_SIZE_2M
-
-struct partition_nic {
-    uint8_t mac[6];
-    char endpoint[37]; // id of the network endpoint it is to be connected to; "": none
-};
 
 struct partition_module {
     const struct image *image;
@@ -47,7 +43,7 @@ struct partition_config {  // pointers must stay valid as long as the partition 
     uint32_t module_count;
     struct disk_source disk[DP_MAX_DISKS];
     uint8_t disk_count;
-    struct partition_nic nic[DP_MAX_NICS];
+    struct network_adapter nic[DP_MAX_NICS]; // taken
     uint8_t nic_count;
 };
 

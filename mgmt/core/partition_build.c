@@ -156,13 +156,26 @@ static struct machine_config machine_of(const struct partition_config *cfg)
     return machine;
 }
 
-// One heap block for everything the data plane needs: dp_vm, device models, console and entropy rings.
+static void fill_nics(struct partition *p, struct switch_port *ports)
+{
+    for (uint8_t i = 0; i < p->cfg.nic_count; i++) {
+        const struct network_adapter *a = &p->cfg.nic[i];
+
+        switch_port_init(&ports[i], a->home->vswitch, &a->settings);
+        p->vm->nic[i].port = &ports[i];
+        memcpy(p->vm->nic[i].mac, a->settings.mac, sizeof p->vm->nic[i].mac);
+    }
+    p->vm->nic_count = p->cfg.nic_count;
+}
+
+// One heap block for everything the data plane needs: dp_vm, device models, ports of switches, console and entropy rings.
 static enum step_result step_block(struct partition *p)
 {
     struct machine_config machine = machine_of(&p->cfg);
     size_t vm_size = ALIGN_UP(sizeof(struct dp_vm), (size_t)64);
     size_t devices_size = ALIGN_UP(vm_devices_size(&machine), (size_t)64);
-    size_t size = vm_size + devices_size + DP_CONSOLES * (CONSOLE_TX_BYTES + CONSOLE_RX_BYTES) +
+    size_t ports_size = ALIGN_UP(p->cfg.nic_count * sizeof(struct switch_port), (size_t)64);
+    size_t size = vm_size + devices_size + ports_size + DP_CONSOLES * (CONSOLE_TX_BYTES + CONSOLE_RX_BYTES) +
                   ENTROPY_BYTES;
     uint8_t *at;
 
@@ -175,6 +188,8 @@ static enum step_result step_block(struct partition *p)
     p->vm = (struct dp_vm *)at;
     p->vm->devices = (struct vm_devices *)(at + vm_size);
     at += vm_size + devices_size;
+    fill_nics(p, (struct switch_port *)at);
+    at += ports_size;
     for (unsigned i = 0; i < DP_CONSOLES; i++) {
         spsc_init(&p->vm->com[i].tx, at, CONSOLE_TX_BYTES, 1);
         spsc_init(&p->vm->com[i].rx, at + CONSOLE_TX_BYTES, CONSOLE_RX_BYTES, 1);
@@ -186,10 +201,6 @@ static enum step_result step_block(struct partition *p)
         p->vm->disk[i] = (struct dp_disk){.device = disk_device(p->disk[i]), .served = true};
     }
     p->vm->disk_count = p->cfg.disk_count;
-    for (uint8_t i = 0; i < p->cfg.nic_count; i++) {
-        memcpy(p->vm->nic[i].mac, p->cfg.nic[i].mac, sizeof p->vm->nic[i].mac);
-    }
-    p->vm->nic_count = p->cfg.nic_count;
     p->vm->owner = p;
     p->vm->vp_count = p->cfg.vp_count;
     p->vm->ram = plat_pool_va(p->ram);

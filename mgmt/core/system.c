@@ -135,6 +135,9 @@ void system_release(struct system *s)
         disk_release(&s->cfg.disk[i]);
     }
     s->cfg.disk_count = 0;
+    for (unsigned i = 0; i < s->cfg.nic_count; i++) {
+        network_release(&s->cfg.nic[i]);
+    }
     s->cfg.module_count = 0;
     s->kernel = NULL;
     s->cfg.kernel = NULL;
@@ -213,6 +216,30 @@ static enum core_status check_images(const struct system_config *cfg, struct cor
     return check_modules(cfg, error);
 }
 
+// Two adapters of a system are no more alike than those of two.
+static enum core_status check_nics(const struct system_config *cfg, struct core_error *error)
+{
+    static const uint8_t none[6];
+
+    for (unsigned i = 0; i < cfg->nic_count; i++) {
+        const struct system_nic *nic = &cfg->nic[i];
+
+        if (network_check_adapter(nic->endpoint, nic->mac, error) != CORE_OK) {
+            return error->status;
+        }
+        for (unsigned j = 0; j < i; j++) {
+            if (nic->endpoint[0] != '\0' && strcasecmp(nic->endpoint, cfg->nic[j].endpoint) == 0) {
+                return core_fail(error, CORE_INVALID, "two adapters name network endpoint %.40s",
+                                 nic->endpoint);
+            }
+            if (memcmp(nic->mac, none, sizeof none) != 0 && memcmp(nic->mac, cfg->nic[j].mac, 6) == 0) {
+                return core_fail(error, CORE_INVALID, "two adapters have the same MAC address");
+            }
+        }
+    }
+    return CORE_OK;
+}
+
 static enum core_status check_disks(const struct system_config *cfg, struct core_error *error)
 {
     if (cfg->disk_count > DP_MAX_DISKS) {
@@ -249,7 +276,7 @@ static enum core_status check_config(const struct system_config *cfg, struct cor
                          "the system needs %llu MB and this node has %llu MB for guests",
                          (unsigned long long)(cfg->memory_bytes >> 20), (unsigned long long)(total >> 20));
     }
-    return check_disks(cfg, error);
+    return check_disks(cfg, error) == CORE_OK ? check_nics(cfg, error) : error->status;
 }
 
 static enum core_status check_id(const char *id, struct core_error *error)
@@ -308,17 +335,6 @@ static bool fill(struct system *s, const char *id, const struct system_config *c
            module_list_read(cfg->initrd, &s->modules, NULL) == CORE_OK && fill_disks(s, cfg);
 }
 
-// A random address that is locally administered and not a group's (IEEE 802, 8.2), for a NIC without one.
-static void make_mac(uint8_t mac[6])
-{
-    static const uint8_t none[6];
-
-    if (memcmp(mac, none, sizeof none) == 0) {
-        plat_random(mac, sizeof none);
-        mac[0] = (uint8_t)((mac[0] & 0xfc) | 0x02);
-    }
-}
-
 static void reference_modules(struct system *s)
 {
     for (unsigned i = 0; i < s->modules.count; i++) {
@@ -350,8 +366,7 @@ static void reference_images(struct system *s, const struct system_config *cfg)
     memcpy(s->cfg.com, cfg->com, sizeof s->cfg.com);
     s->cfg.nic_count = cfg->nic_count;
     for (unsigned i = 0; i < cfg->nic_count; i++) {
-        s->cfg.nic[i] = cfg->nic[i];
-        make_mac(s->cfg.nic[i].mac);
+        network_take(&s->cfg.nic[i], cfg->nic[i].endpoint, cfg->nic[i].mac);
     }
     s->cfg.disk_count = cfg->disk_count;
     for (unsigned i = 0; i < cfg->disk_count; i++) {

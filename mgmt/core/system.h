@@ -50,7 +50,10 @@ struct system_config { // strings are copied by system_create()
     const char *cmdline;
     struct disk_source disk[DP_MAX_DISKS];
     uint8_t disk_count;
-    struct partition_nic nic[DP_MAX_NICS]; // a MAC of zeros: one is made
+    struct system_nic {
+        uint8_t mac[6];       // zeros: the endpoint's, or one is made
+        const char *endpoint; // id; "": the default switch
+    } nic[DP_MAX_NICS];
     uint8_t nic_count;
     bool stop_on_reset;
     bool terminate_on_last_close;

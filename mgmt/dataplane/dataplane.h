@@ -10,13 +10,11 @@
 #define MGMT_DATAPLANE_DATAPLANE_H
 
 #include "mgmt/dataplane/dp.h"
-#include "mgmt/drivers/nic.h"
 
 #define DATAPLANE_MAX_VMS 1024u // as many as the hypervisor has partitions
 
 // --- set-up, control plane, before dataplane_go() ---
 void dataplane_init(void);
-void dataplane_set_nic(struct nic *nic);
 void dataplane_go(void); // VP 0 starts working
 
 // --- VP 0 ---

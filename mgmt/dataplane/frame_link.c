@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// net/link.h over the frame rings: frames are written and read in the NIC's own buffers.
+// net/link.h over frame rings: frames are written and read in the rings' buffers.
 #include "mgmt/dataplane/frame_link.h"
 
 #include "mgmt/rt/wake.h"
 
 #include <string.h>
-
-#define RX_ANNOUNCE 32u // buffers given back before the data plane is told; it has many more
 
 static struct frame_link *of(struct net_link *link)
 {
@@ -55,14 +53,9 @@ static void rx_release(struct net_link *link)
 {
     struct frame_link *l = of(link);
 
-    if (!l->have_rx) {
-        return;
-    }
-    l->have_rx = false;
-    (void)spsc_push(&l->rings->rx_free, &l->rx);
-    if (++l->rx_unannounced >= RX_ANNOUNCE) {
-        l->rx_unannounced = 0;
-        wake(&wake_data);
+    if (l->have_rx) {
+        l->have_rx = false;
+        (void)spsc_push(&l->rings->rx_free, &l->rx);
     }
 }
 
@@ -70,15 +63,10 @@ static const void *rx_peek(struct net_link *link, size_t *len)
 {
     struct frame_link *l = of(link);
 
-    while (!l->have_rx) {
-        if (!spsc_pop(&l->rings->rx, &l->rx)) {
-            return NULL;
-        }
-        l->have_rx = true;
-        if (l->rx.length == 0) { // damaged on the wire
-            rx_release(link);
-        }
+    if (!l->have_rx && !spsc_pop(&l->rings->rx, &l->rx)) {
+        return NULL;
     }
+    l->have_rx = true;
     *len = l->rx.length;
     return frame_data(l->rings, false, l->rx.index);
 }
@@ -97,11 +85,11 @@ static const struct net_link_ops ops = {
     .is_up = is_up,
 };
 
-void frame_link_init(struct frame_link *l, struct nic *nic)
+void frame_link_init(struct frame_link *l, struct frame_rings *rings, const uint8_t mac[6])
 {
     *l = (struct frame_link){
         .link = {.ops = &ops, .mtu = 1500},
-        .rings = nic->rings,
+        .rings = rings,
     };
-    memcpy(l->link.mac, nic->mac, sizeof(l->link.mac));
+    memcpy(l->link.mac, mac, sizeof(l->link.mac));
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The NIC in the data plane as the IP stack's link (net/link.h), over the frame rings. Control plane only.
+// Frame rings to the data plane as the IP stack's link (net/link.h). Control plane only.
 #ifndef MGMT_DATAPLANE_FRAME_LINK_H
 #define MGMT_DATAPLANE_FRAME_LINK_H
 
-#include "mgmt/drivers/nic.h"
+#include "mgmt/drivers/frames.h"
 #include "net/link.h"
 
 struct frame_link {
@@ -12,10 +12,9 @@ struct frame_link {
     struct frame rx; // the frame that rx_peek() shows
     struct frame tx; // the buffer that tx_reserve() gave out
     bool have_rx, have_tx;
-    bool tx_waiting;         // committed since the last flush
-    uint32_t rx_unannounced; // buffers given back since the data plane was told
+    bool tx_waiting; // committed since the last flush
 };
 
-void frame_link_init(struct frame_link *l, struct nic *nic);
+void frame_link_init(struct frame_link *l, struct frame_rings *rings, const uint8_t mac[6]);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "mgmt/block/disk_io.h"
 #include "mgmt/block/disks.h"
+#include "mgmt/dataplane/uplink.h"
 #include "mgmt/devices/vm.h"
 #include "mgmt/hvif/hvif.h"
 #include "mgmt/plat.h"
@@ -15,7 +16,6 @@
 #include "mgmt/rt/time.h"
 #include "mgmt/rt/wake.h"
 
-static struct nic *nic;
 static uint32_t go;
 static uint32_t watchdog_s; // asked for by dataplane_heartbeat()
 static struct dataplane_counters counters;
@@ -84,11 +84,33 @@ static void run_timers(void)
 
 // --- commands ---
 
+static void attach_nics(struct dp_vm *vm)
+{
+    for (uint8_t i = 0; i < vm->nic_count; i++) {
+        if (vm->nic[i].port != NULL) {
+            void *arg;
+            const struct switch_port_user *user = vm_nic_user(vm, i, &arg);
+
+            switch_port_attach(vm->nic[i].port, user, arg);
+        }
+    }
+}
+
+static void detach_nics(struct dp_vm *vm)
+{
+    for (uint8_t i = 0; i < vm->nic_count; i++) {
+        if (vm->nic[i].port != NULL) {
+            switch_port_detach(vm->nic[i].port);
+        }
+    }
+}
+
 static void attach(struct dp_vm *vm)
 {
     if (!vmset_add(vm)) {
         rt_panic("more guests than partitions"); // the control plane cannot have created so many
     }
+    attach_nics(vm);
     arm(vm_next_deadline(vm));
 }
 
@@ -99,6 +121,7 @@ static void try_detach(struct dp_vm *vm)
     if (!vm_quiesce(vm)) {
         return;
     }
+    detach_nics(vm);
     if (!dp_emit_detached(vm)) {
         dp_work(vm); // the ring of events is full
         return;
@@ -178,9 +201,7 @@ static void doorbell(void)
     run_commands();
     disk_io_serve();
     pet_watchdog();
-    if (nic != NULL) {
-        nic->pending = true;
-    }
+    uplink_rung();
 }
 
 // --- guests' doorbells and devices ---
@@ -232,18 +253,6 @@ static void run_work(void)
     }
 }
 
-static void serve_nic(void)
-{
-    uint32_t before = nic->rings->rx.head;
-    uint32_t up = nic->rings->link_up;
-
-    nic->pending = false;
-    nic->pending = nic->ops->service(nic);
-    if (nic->rings->rx.head != before || nic->rings->link_up != up) {
-        plat_wake();
-    }
-}
-
 // --- intercepts ---
 
 static void serve_intercept(uint64_t cookie, struct completion *done)
@@ -268,8 +277,8 @@ static void serve_intercept(uint64_t cookie, struct completion *done)
 
 static uint64_t wait_for_intercept(const struct completion *done, uint32_t seen, bool busy)
 {
-    bool idle = !busy && (nic == NULL || !nic->pending) && !timer_fired && !doorbell_rang &&
-                !dp_work_waiting() && wake_prepare(&wake_data, seen);
+    bool idle = !busy && !uplink_wanted() && !timer_fired && !doorbell_rang && !dp_work_waiting() &&
+                wake_prepare(&wake_data, seen);
     uint32_t flags = done->flags | (idle ? (uint32_t)HV_XWAIT_BLOCK : 0);
     uint64_t cookie;
     hv_status_t status = hvif_intercept_wait(done->partition, done->vp, flags, &cookie);
@@ -317,8 +326,8 @@ void dataplane_run(void)
         if (timer_fired) {
             run_timers();
         }
-        if (nic != NULL && nic->pending) {
-            serve_nic();
+        if (uplink_wanted()) {
+            uplink_serve();
         }
         if (doorbell_rang) {
             take_doorbells();
@@ -343,11 +352,6 @@ void dataplane_init(void)
     dp_rings_init();
     rt_vector_set(RT_VECTOR_TIMER, timer_interrupt, NULL);
     rt_vector_set(RT_VECTOR_GUESTS, doorbell_interrupt, NULL);
-}
-
-void dataplane_set_nic(struct nic *n)
-{
-    nic = n;
 }
 
 void dataplane_go(void)

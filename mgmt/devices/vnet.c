@@ -77,7 +77,7 @@ static bool take_offload(const struct virtio *v, const struct header *h, uint32_
 
 static bool add_piece(struct switch_frame *f, const void *data, uint32_t length)
 {
-    if (f->piece_count == SWITCH_MAX_PIECES) {
+    if (f->piece_count == SWITCH_SEND_PIECES) {
         return false;
     }
     f->pieces[f->piece_count++] = (struct switch_piece){.data = data, .length = length};
@@ -127,7 +127,8 @@ static bool build_frame(const struct vnet *n, const struct virtq_chain *chain, s
     return true;
 }
 
-static void send(struct vnet *n, const struct virtq_chain *chain)
+// Returns the bytes that it was worth: read here or copied to receivers.
+static uint64_t send(struct vnet *n, const struct virtq_chain *chain)
 {
     uint8_t joined[ETHERNET_HEADER];
     struct switch_frame frame;
@@ -135,8 +136,9 @@ static void send(struct vnet *n, const struct virtq_chain *chain)
     if (!build_frame(n, chain, &frame, joined)) {
         n->malformed++;
     } else if (n->nic->port != NULL) {
-        switch_send(n->nic->port, &frame);
+        return MAX(switch_send(n->nic->port, &frame), frame.length);
     }
+    return chain->readable_bytes;
 }
 
 static bool transmit(struct vnet *n)
@@ -152,8 +154,7 @@ static bool transmit(struct vnet *n)
         if (!more) {
             break;
         }
-        send(n, &chain);
-        bytes += chain.readable_bytes;
+        bytes += send(n, &chain);
         virtq_push(q, chain.head, 0);
     }
     if (i > 0 && n->nic->port != NULL) {

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// e1000: legacy descriptors, one ring each way, frames received into and sent from the shared buffers.
+// e1000 and e1000e: legacy descriptors, one ring each way, frames received into and sent from the shared buffers.
 #include "mgmt/drivers/e1000.h"
 
 #include <string.h>
 
 #define RING 256u // descriptors; one stays unused, so that full and empty differ
 
-// Registers (317453 "Register Descriptions").
+// Registers (317453 "Register Descriptions"); those of the 82574 are the same where nothing else is said.
 #define CTRL 0x0000
 #define STATUS 0x0008
+#define EECD 0x0010 // 82574
 #define EERD 0x0014
 #define ICR 0x00c0
 #define ITR 0x00c4
@@ -30,10 +31,12 @@
 #define TDH 0x3810
 #define TDT 0x3818
 #define TIDV 0x3820
-#define MTA 0x5200 // 128 dwords
+#define TXDCTL 0x3828 // 82574
+#define MTA 0x5200    // 128 dwords
 #define RAL0 0x5400
 #define RAH0 0x5404
 
+#define CTRL_MASTER_DISABLE BIT(2) // 82574
 #define CTRL_ASDE BIT(5)
 #define CTRL_SLU BIT(6)
 #define CTRL_ILOS BIT(7)
@@ -41,8 +44,10 @@
 #define CTRL_VME BIT(30)
 #define CTRL_PHY_RST BIT(31)
 #define STATUS_LU BIT(1)
+#define STATUS_MASTER BIT(19) // 82574
+#define EECD_LOADED BIT(9)
 #define EERD_START BIT(0)
-#define EERD_DONE BIT(4)
+#define TXDCTL_COUNT BIT(22) // must be set
 #define RAH_VALID BIT(31)
 
 #define INT_TXDW BIT(0)
@@ -53,6 +58,7 @@
 #define INT_ALWAYS (INT_LSC | INT_RXDMT0 | INT_RXO | INT_RXT0)
 
 #define RCTL_EN BIT(1)
+#define RCTL_UPE BIT(3) // all stations' frames: there is a switch behind it
 #define RCTL_MPE BIT(4)
 #define RCTL_BAM BIT(15)
 #define RCTL_SECRC BIT(26) // buffer size bits 0: 2048 bytes
@@ -95,8 +101,18 @@ struct tx_desc {
 };
 _Static_assert(sizeof(struct rx_desc) == 16 && sizeof(struct tx_desc) == 16, "legacy descriptors");
 
+// Where the two differ.
+struct model {
+    struct nic_ops ops;
+    bool express;          // 82574: on PCI Express, with what belongs to that
+    uint32_t eerd_done;    // bit of EERD
+    unsigned eerd_address; // and where it wants the address
+    uint32_t ctrl_set;
+};
+
 static struct e1000 {
     struct nic nic;
+    const struct model *model;
     mmio_t regs;
     volatile struct rx_desc *rx;
     volatile struct tx_desc *tx;
@@ -106,7 +122,7 @@ static struct e1000 {
     uint32_t tx_done, tx_tail; // next to be collected; next to use
     bool tx_interrupt;         // INT_TXDW is on
     bool link_changed;
-} the_nic; // one is enough until guests have a switch
+} the_nic; // the node uses one
 
 static uint32_t used(uint32_t tail, uint32_t head)
 {
@@ -272,39 +288,62 @@ static void enable(struct nic *nic)
     mmio_write32(e->regs, IMS, INT_ALWAYS);
 }
 
-static const struct nic_ops ops = {
-    .name = "e1000",
-    .enable = enable,
-    .interrupt = interrupt,
-    .service = service,
+static const struct model e1000 = {
+    .ops = {.name = "e1000", .enable = enable, .interrupt = interrupt, .service = service},
+    .eerd_done = BIT(4),
+    .eerd_address = 8,
+    .ctrl_set = CTRL_SLU | CTRL_ASDE,
+};
+
+static const struct model e1000e = {
+    .ops = {.name = "e1000e", .enable = enable, .interrupt = interrupt, .service = service},
+    .express = true,
+    .eerd_done = BIT(1),
+    .eerd_address = 2,
+    .ctrl_set = CTRL_SLU,
 };
 
 // --- start ---
+
+// Waits until the bits of a register are as they should be; false: they do not become so.
+static bool wait_for(struct e1000 *e, uint32_t reg, uint32_t bits, uint32_t value)
+{
+    for (unsigned i = 0; i < RESET_TRIES; i++) {
+        if ((mmio_read32(e->regs, reg) & bits) == value) {
+            return true;
+        }
+        mmio_delay_us(10);
+    }
+    return false;
+}
 
 static bool reset(struct e1000 *e)
 {
     mmio_write32(e->regs, IMC, 0xffffffff);
     mmio_write32(e->regs, RCTL, 0);
     mmio_write32(e->regs, TCTL, 0);
-    mmio_write32(e->regs, CTRL, mmio_read32(e->regs, CTRL) | (uint32_t)CTRL_RST);
-    for (unsigned i = 0; i < RESET_TRIES; i++) {
-        mmio_delay_us(10); // registers must not be read for a microsecond
-        if ((mmio_read32(e->regs, CTRL) & CTRL_RST) == 0) {
-            mmio_write32(e->regs, IMC, 0xffffffff);
-            (void)mmio_read32(e->regs, ICR);
-            return true;
-        }
+    if (e->model->express) { // what it is writing to memory comes to its end first
+        mmio_write32(e->regs, CTRL, mmio_read32(e->regs, CTRL) | (uint32_t)CTRL_MASTER_DISABLE);
+        (void)wait_for(e, STATUS, STATUS_MASTER, 0);
     }
-    return false;
+    mmio_write32(e->regs, CTRL, mmio_read32(e->regs, CTRL) | (uint32_t)CTRL_RST);
+    mmio_delay_us(10); // registers must not be read for a microsecond
+    if (!wait_for(e, CTRL, CTRL_RST, 0) ||
+        (e->model->express && !wait_for(e, EECD, EECD_LOADED, EECD_LOADED))) {
+        return false;
+    }
+    mmio_write32(e->regs, IMC, 0xffffffff);
+    (void)mmio_read32(e->regs, ICR);
+    return true;
 }
 
 static bool eeprom_read(struct e1000 *e, uint8_t word, uint16_t *value)
 {
-    mmio_write32(e->regs, EERD, EERD_START | (uint32_t)word << 8);
+    mmio_write32(e->regs, EERD, EERD_START | (uint32_t)word << e->model->eerd_address);
     for (unsigned i = 0; i < EEPROM_TRIES; i++) {
         uint32_t v = mmio_read32(e->regs, EERD);
 
-        if ((v & EERD_DONE) != 0) {
+        if ((v & e->model->eerd_done) != 0) {
             *value = (uint16_t)(v >> 16);
             return true;
         }
@@ -347,7 +386,7 @@ static void start_rx(struct e1000 *e, uint64_t rings_gpa)
     mmio_write32(e->regs, RDT, 0);
     mmio_write32(e->regs, RDTR, 0);
     mmio_write32(e->regs, RADV, 0);
-    mmio_write32(e->regs, RCTL, RCTL_EN | RCTL_BAM | RCTL_MPE | RCTL_SECRC);
+    mmio_write32(e->regs, RCTL, RCTL_EN | RCTL_BAM | RCTL_UPE | RCTL_MPE | RCTL_SECRC);
     fill_rx(e);
 }
 
@@ -362,17 +401,19 @@ static void start_tx(struct e1000 *e, uint64_t rings_gpa)
     mmio_write32(e->regs, TDT, 0);
     mmio_write32(e->regs, TIDV, 0);
     mmio_write32(e->regs, TIPG, TIPG_COPPER);
+    if (e->model->express) {
+        mmio_write32(e->regs, TXDCTL, mmio_read32(e->regs, TXDCTL) | (uint32_t)TXDCTL_COUNT);
+    }
     mmio_write32(e->regs, TCTL, TCTL_EN | TCTL_PSP | TCTL_CT | TCTL_COLD);
 }
 
-struct nic *e1000_probe(const struct pci_device *dev, struct frame_rings *rings, struct nic_memory frames,
-                        struct nic_memory dma, const struct nic_msi *msi, const char **why)
+static struct nic *probe(const struct model *model, const struct pci_device *dev, struct frame_rings *rings,
+                         struct nic_memory frames, struct nic_memory dma, const char **why)
 {
     struct e1000 *e = &the_nic;
     uint64_t base, size;
     uint32_t ctrl;
 
-    (void)msi; // the 82540EM knows messages, its emulations do not
     memset(e, 0, sizeof(*e));
     if (!pci_bar(dev, 0, &base, &size) || size < 0x20000) {
         *why = "its registers are not mapped";
@@ -380,7 +421,8 @@ struct nic *e1000_probe(const struct pci_device *dev, struct frame_rings *rings,
     }
     pci_enable(dev, false);
     e->regs = mmio_map(base);
-    e->nic.ops = &ops;
+    e->model = model;
+    e->nic.ops = &model->ops;
     e->nic.rings = rings;
     if (!reset(e) || !read_mac(e)) {
         *why = "it does not come out of reset or has no address";
@@ -391,11 +433,27 @@ struct nic *e1000_probe(const struct pci_device *dev, struct frame_rings *rings,
     e->rx = (volatile struct rx_desc *)dma.va;
     e->tx = (volatile struct tx_desc *)(dma.va + RING * sizeof(struct rx_desc));
     frame_rings_init(rings, frames.va, frames.gpa, 0, FRAME_BUFFERS, FRAME_BUFFERS);
-    ctrl = mmio_read32(e->regs, CTRL) & ~(uint32_t)(CTRL_ILOS | CTRL_VME | CTRL_PHY_RST);
-    mmio_write32(e->regs, CTRL, ctrl | CTRL_SLU | CTRL_ASDE);
+    ctrl = mmio_read32(e->regs, CTRL) &
+           ~(uint32_t)(CTRL_MASTER_DISABLE | CTRL_ILOS | CTRL_VME | CTRL_PHY_RST);
+    mmio_write32(e->regs, CTRL, ctrl | e->model->ctrl_set);
     start_rx(e, dma.gpa);
     start_tx(e, dma.gpa);
     read_link(e);
     mmio_write32(e->regs, ITR, ITR_INTERVAL);
     return &e->nic;
+}
+
+// The 82540EM knows messages, its emulations do not; the 82574's INTx line does as well.
+struct nic *e1000_probe(const struct pci_device *dev, struct frame_rings *rings, struct nic_memory frames,
+                        struct nic_memory dma, const struct nic_msi *msi, const char **why)
+{
+    (void)msi;
+    return probe(&e1000, dev, rings, frames, dma, why);
+}
+
+struct nic *e1000e_probe(const struct pci_device *dev, struct frame_rings *rings, struct nic_memory frames,
+                         struct nic_memory dma, const struct nic_msi *msi, const char **why)
+{
+    (void)msi;
+    return probe(&e1000e, dev, rings, frames, dma, why);
 }

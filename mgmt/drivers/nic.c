@@ -15,6 +15,7 @@ static const struct {
 } drivers[] = {
     {0x8086, 0x100e, e1000_probe},      // 82540EM
     {0x8086, 0x100f, e1000_probe},      // 82545EM
+    {0x8086, 0x10d3, e1000e_probe},     // 82574L
     {0x1af4, 0x1000, virtio_net_probe}, // transitional: used in its modern form
     {0x1af4, 0x1041, virtio_net_probe},
 };

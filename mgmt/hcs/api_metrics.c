@@ -208,6 +208,7 @@ void api_metrics(struct http_request *r)
     hypervisor_metrics(&m);
     api_request_metrics(&m);
     guest_metrics(&m);
+    network_metrics(&m);
     for (struct metrics_source *s = sources; s != NULL; s = s->next) {
         s->write(&m);
     }

@@ -60,6 +60,7 @@ void api_wait_start(struct api_wait *wait, struct notify_list *list, uint64_t ti
 struct metrics;
 void api_request_metrics(struct metrics *m);
 void guest_metrics(struct metrics *m);
+void network_metrics(struct metrics *m);
 
 // Writes an Operation; `pending` is the result of one that is not done.
 void api_write_operation(struct json_writer *w, const char *key, const struct operation *op,

@@ -154,13 +154,26 @@ static void check_disks(const cJSON *scsi, struct schema_problems *problems)
     }
 }
 
-// The device model is there; what would carry its frames is not.
 static void check_adapters(const cJSON *adapters, struct schema_problems *problems)
 {
-    if (adapters != NULL && adapters->child != NULL) {
-        schema_problem_add(problems, HR_E_NOTIMPL, "$.VirtualMachine.Devices.NetworkAdapters", NULL,
-                           "no network adapters",
-                           "this node has no virtual switch yet, so no frame could pass: remove them");
+    unsigned count = 0;
+
+    for (const cJSON *a = adapters != NULL ? adapters->child : NULL; a != NULL; a = a->next, count++) {
+        const cJSON *mac = AT(a, "MacAddress");
+        uint8_t bytes[6];
+        char path[PROBLEM_PATH_MAX];
+
+        if (mac != NULL && !network_read_mac(mac->valuestring, bytes)) {
+            snprintf(path, sizeof path, "$.VirtualMachine.Devices.NetworkAdapters[\"%.80s\"].MacAddress",
+                     a->string);
+            schema_problem_add(problems, HR_E_INVALIDARG, path, mac,
+                               "a station's address such as 02-00-00-12-34-56",
+                               "write six pairs of hexadecimal digits");
+        }
+    }
+    if (count > DP_MAX_NICS) {
+        schema_problem_add(problems, HR_E_INVALIDARG, "$.VirtualMachine.Devices.NetworkAdapters", NULL,
+                           "at most 4 adapters", "remove some");
     }
 }
 
@@ -248,6 +261,19 @@ static void fill_disks(const cJSON *scsi, struct system_config *cfg)
     }
 }
 
+static void fill_adapters(const cJSON *adapters, struct system_config *cfg)
+{
+    for (const cJSON *a = adapters != NULL ? adapters->child : NULL; a != NULL; a = a->next) {
+        struct system_nic *nic = &cfg->nic[cfg->nic_count++];
+        const cJSON *mac = AT(a, "MacAddress");
+
+        nic->endpoint = string_or(AT(a, "EndpointId"), "");
+        if (mac != NULL) {
+            (void)!network_read_mac(mac->valuestring, nic->mac); // was checked
+        }
+    }
+}
+
 bool document_decode_system(const cJSON *root, struct system_config *cfg, struct schema_problems *problems)
 {
     problems->count = 0;
@@ -265,6 +291,7 @@ bool document_decode_system(const cJSON *root, struct system_config *cfg, struct
     }
     fill(root, cfg);
     fill_disks(AT(root, "VirtualMachine", "Devices", "Scsi"), cfg);
+    fill_adapters(AT(root, "VirtualMachine", "Devices", "NetworkAdapters"), cfg);
     return true;
 }
 
@@ -367,6 +394,33 @@ static const char *exit_name(enum system_exit exit)
     return names[exit];
 }
 
+// Of ours: what adapters a system has, and the addresses they got by DHCP.
+static void write_adapters(struct json_writer *w, const struct system *s)
+{
+    json_open(w, "NetworkAdapters", '[');
+    for (unsigned i = 0; i < s->cfg.nic_count; i++) {
+        const struct network_adapter *a = &s->cfg.nic[i];
+        const uint8_t *mac = a->settings.mac;
+        char text[18], address[NETWORK_IPV4_TEXT];
+
+        snprintf(text, sizeof text, "%02X-%02X-%02X-%02X-%02X-%02X", mac[0], mac[1], mac[2], mac[3], mac[4],
+                 mac[5]);
+        json_open(w, NULL, '{');
+        json_string(w, "MacAddress", text);
+        if (a->home != NULL) {
+            json_string(w, "Switch", a->home->name);
+        }
+        if (a->endpoint != NULL) {
+            json_string(w, "EndpointId", a->endpoint->id);
+        }
+        if (s->partition.attached && network_dhcp_address(s->partition.vm->nic[i].port, address)) {
+            json_string(w, "IPv4Address", address);
+        }
+        json_close(w, '}');
+    }
+    json_close(w, ']');
+}
+
 void document_write_properties(struct json_writer *w, const char *key, const struct system *s, unsigned set)
 {
     json_open(w, key, '{');
@@ -380,6 +434,9 @@ void document_write_properties(struct json_writer *w, const char *key, const str
     if (s->state == SYSTEM_STOPPED) {
         json_bool(w, "Stopped", true);
         json_string(w, "ExitType", exit_name(s->exit));
+    }
+    if (s->cfg.nic_count > 0) {
+        write_adapters(w, s);
     }
     if (set & DOCUMENT_MEMORY) {
         write_memory(w, s);

@@ -43,6 +43,9 @@ const struct command commands[] = {
     {"store", "check", "", 0, 0, 0, false, "look for inconsistencies", cmd_store_check},
     {"store", "scrub", "", 0, 0, 0, false, "read everything and compare digests", cmd_store_scrub},
 
+    {"switch", "list", "", 0, 0, 0, false, "virtual switches", cmd_switch_list},
+    {"switch", "show", "SWITCH", 1, 1, 0, false, "a switch's ports and what they count", cmd_switch_show},
+
     {"event", "list", "[COUNT]", 0, 1, 0, false, "what has happened; the last 20 unless given",
      cmd_event_list},
     {"events", "", "[COUNT]", 0, 1, 0, false, "the same as event list", cmd_event_list},

@@ -114,6 +114,8 @@ void cmd_image_delete(const struct call *c);
 void cmd_store_show(const struct call *c);
 void cmd_store_check(const struct call *c);
 void cmd_store_scrub(const struct call *c);
+void cmd_switch_list(const struct call *c);
+void cmd_switch_show(const struct call *c);
 void cmd_event_list(const struct call *c);
 void cmd_operation_list(const struct call *c);
 void cmd_node(const struct call *c);

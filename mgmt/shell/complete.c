@@ -128,6 +128,13 @@ static void offer_disks(struct fits *f)
     }
 }
 
+static void offer_switches(struct fits *f)
+{
+    for (const struct network_switch *s = network_next_switch(NULL); s != NULL; s = network_next_switch(s)) {
+        offer(f, s->name);
+    }
+}
+
 static void offer_levels(struct fits *f)
 {
     static const char *const names[] = {"error", "notice", "warn", "info", "debug"};
@@ -144,7 +151,8 @@ static void offer_kind(struct fits *f, const char *kind, size_t length)
         const char *kind;
         void (*offer)(struct fits *f);
     } kinds[] = {{"SYSTEM", offer_systems}, {"IMAGE", offer_images},  {"PARTITION", offer_partitions},
-                 {"DISK", offer_disks},     {"COMMAND", offer_nouns}, {"LEVEL", offer_levels}};
+                 {"DISK", offer_disks},     {"COMMAND", offer_nouns}, {"LEVEL", offer_levels},
+                 {"SWITCH", offer_switches}};
 
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         if (strlen(kinds[i].kind) == length && strncmp(kinds[i].kind, kind, length) == 0) {

@@ -87,6 +87,31 @@ static size_t get_setting(const char *name, void *body, size_t room)
     return record.length;
 }
 
+static void delete_setting(const char *name, keeper_done done, void *arg)
+{
+    struct request *r = calloc(1, sizeof *r);
+    struct core_error error;
+
+    if (r == NULL) {
+        state_error(&error, STORE_NO_HEAP, name);
+        done(arg, &error);
+        return;
+    }
+    r->done = done;
+    r->arg = arg;
+    r->status = store_delete(store, STORE_SETTING, name, answer, r);
+    if (r->status != STORE_OK) {
+        plat_post(&r->late, answer_late);
+    }
+}
+
+static const char *next_setting(const char *name)
+{
+    struct store_record record;
+
+    return store_next(store, STORE_SETTING, name, &record) ? record.name : NULL;
+}
+
 static void get_info(struct keeper_info *out)
 {
     struct store_info info;
@@ -162,6 +187,8 @@ static void images_loaded(void)
         .delete_image = state_delete_image,
         .save_setting = save_setting,
         .get_setting = get_setting,
+        .delete_setting = delete_setting,
+        .next_setting = next_setting,
         .check = check,
     };
 

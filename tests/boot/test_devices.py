@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests' virtio devices under Debian's kernel: PCI, disks, entropy, console."""
+"""Guests' virtio devices under Debian's kernel: PCI, disks, entropy, console, network adapter."""
 import hashlib
 import json
 import os
@@ -11,6 +11,7 @@ from linux_guest import exit_type, upload, wait_shell
 
 GUEST_BOOT_S = {"svm": 240, "vtx": 900}
 STEP_S = {"svm": 120, "vtx": 400}
+MAC = "02-00-00-00-00-07"
 # Not a whole number of mebibytes, nor of pages.
 DISK_SECTORS = 2 * 2048 + 3
 WRITTEN_KIB = 640
@@ -27,6 +28,7 @@ def document(cmdline, cpus):
         "Devices": {
             "ComPorts": {"0": {}},
             "VirtioSerial": {"Ports": {"0": {}}},
+            "NetworkAdapters": {"n": {"MacAddress": MAC}},
             "Scsi": {"s": {"Attachments": {"0": {"Type": "VirtualDisk", "Path": "disk"},
                                            "1": {"Type": "Iso", "Path": "disk"}}}}}}}
 
@@ -49,11 +51,11 @@ def check_pci(console, step_s):
     devices = console.run("cd /sys/bus/pci/devices; for d in *; do echo $d $(cat $d/vendor $d/device) "
                           "$(basename $(readlink $d/driver)); done; cd /", step_s).split("\n")
     expected = [("00.0", "0x1b36 0x0008", ""), ("01.0", "0x1af4 0x1044", "virtio-pci"),
-                ("02.0", "0x1af4 0x1043", "virtio-pci"), ("08.0", "0x1af4 0x1042", "virtio-pci"),
-                ("09.0", "0x1af4 0x1042", "virtio-pci")]
+                ("02.0", "0x1af4 0x1043", "virtio-pci"), ("04.0", "0x1af4 0x1041", "virtio-pci"),
+                ("08.0", "0x1af4 0x1042", "virtio-pci"), ("09.0", "0x1af4 0x1042", "virtio-pci")]
     found = [line.split(" ", 3) for line in devices[-len(expected):]]
     assert [(slot[8:], f"{vendor} {device}", "".join(driver)) for slot, vendor, device, *driver in found] == expected
-    assert int(console.run("grep -c 'PCI-MSI.*virtio' /proc/interrupts", step_s)) == 9
+    assert int(console.run("grep -c 'PCI-MSI.*virtio' /proc/interrupts", step_s)) == 12
 
 
 def check_disks(console, step_s):
@@ -94,6 +96,7 @@ def check_all(client, name, console, step_s):
     data = check_disks(console, step_s)
     check_entropy(console, step_s)
     check_console(client, name, console, step_s)
+    assert console.run("cat /sys/class/net/eth0/address", step_s) == MAC.replace("-", ":")
     return data
 
 

@@ -227,6 +227,26 @@ def test_life_by_document(keelctl, kernel):
     keelctl("system", "delete", "--force", "doc")
 
 
+def test_networks(keelctl, kernel):
+    """A switch, an endpoint on it, and a system's adapter on that."""
+    assert keelctl("switch", "create", "lab")[0] == "lab: created\n"
+    made = keelctl("-o", "name", "endpoint", "create", "--switch", "lab", "--mac", "02-00-00-00-00-0A", "--vlan", "5",
+                   "--tagged", "7,6", "--rate", "125000", "--allow-spoofing")[0].strip()
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", made)
+    assert re.search(rf"^{made} +lab +02-00-00-00-00-0A +5 +6-7 +125000 +no$", keelctl("endpoint", "list")[0], re.MULTILINE)
+    keelctl("endpoint", "create", "--vlan", "4095", status=USAGE)
+    keelctl("endpoint", "create", "not-a-guid", status=1)
+    keelctl("system", "create", "web", "-k", kernel, "-m", "96", "--nic", made, "--start")
+    assert re.search(r"^adapter +02-00-00-00-00-0A on lab, address -$", keelctl("system", "show", "web")[0], re.MULTILINE)
+    assert re.search(r"^web #0 +02-00-00-00-00-0A +- +5 \+ 6-7 ", keelctl("switch", "show", "lab")[0], re.MULTILINE)
+    assert complete(keelctl, "switch", "show", "l") == ["lab"]
+    keelctl("endpoint", "delete", made, status=1)
+    keelctl("system", "delete", "--force", "web")
+    keelctl("endpoint", "delete", made)
+    keelctl("switch", "delete", "lab")
+    assert keelctl("-o", "name", "switch", "list")[0] == "default\n"
+
+
 def test_errors_name_place_and_remedy(keelctl, kernel):
     err = keelctl("system", "create", "x", "-k", kernel, "-m", "128", "-c", "9", status=1)[1]
     assert "E_INVALIDARG (0x80070057)" in err

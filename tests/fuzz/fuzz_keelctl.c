@@ -1,4 +1,4 @@
-// srcs: tools/keelctl/report.c tools/keelctl/out.c tools/keelctl/commands_operation.c tools/keelctl/commands_node.c tools/keelctl/commands_system.c
+// srcs: tools/keelctl/report.c tools/keelctl/out.c tools/keelctl/commands_operation.c tools/keelctl/commands_node.c tools/keelctl/commands_system.c tools/keelctl/commands_network.c
 // libs: cjson
 // SPDX-License-Identifier: Apache-2.0
 // Fuzz target: answers of a node that is none, or not the one that is thought, to keelctl's commands and reports. No
@@ -174,8 +174,9 @@ static void run(command_fn *command)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static command_fn *const commands_run[] = {
-        system_list,    system_show,    system_stop,    system_wait,     node_show,        event_list,
-        operation_list, operation_show, operation_wait, node_partitions, system_properties};
+        system_list,       system_show,    system_stop,    system_wait,    node_show,
+        event_list,        operation_list, operation_show, operation_wait, node_partitions,
+        system_properties, switch_list,    switch_show,    endpoint_list};
 
     if (size < 2) {
         return 0;

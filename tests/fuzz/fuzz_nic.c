@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const uint8_t *input;
 static size_t left;
-static bool virtio;
+static bool virtio, express;
 static uint8_t config[256], registers[BAR_SIZE];
 static struct {
     uint16_t size, vector;
@@ -79,7 +79,7 @@ static void make_config(void)
     } structures[] = {{1, 0x0000, 56}, {3, 0x1000, 1}, {4, 0x2000, 16}, {2, 0x3000, 0x1000}};
 
     memset(config, 0, sizeof config);
-    put32(0x00, virtio ? 0x10411af4u : 0x100e8086u);
+    put32(0x00, virtio ? 0x10411af4u : express ? 0x10d38086u : 0x100e8086u);
     put32(0x04, 0x00100000);
     put32(0x08, 0x02000000);
     put32(0x10, (uint32_t)BAR);
@@ -107,8 +107,10 @@ static uint32_t e1000_register(uint32_t offset)
     switch (offset) {
     case 0x00: // CTRL: reset is over
         return value & ~(uint32_t)BIT(26);
+    case 0x10: // EECD: loaded
+        return value | BIT(9);
     case 0x14: // EERD: done
-        return value | BIT(4) | 0x5452u << 16;
+        return value | BIT(1) | BIT(4) | 0x5452u << 16;
     case 0x5404: // RAH0: valid
         return value | BIT(31);
     case 0x5400:
@@ -281,6 +283,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct pci_device dev;
     const char *why;
     struct nic *nic;
+    uint8_t kind;
 
     if (size < 4) {
         return 0;
@@ -289,7 +292,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dma = dma != NULL ? dma : aligned_alloc(4096, NIC_DMA_SIZE);
     input = data;
     left = size;
-    virtio = next() & 1;
+    kind = next();
+    virtio = kind & 1;
+    express = kind >> 1 & 1;
     msi = (struct nic_msi){.available = next() & 1, .address = 0xfee01000, .data = 0x4041};
     make_config();
     memset(registers, 0, sizeof registers);

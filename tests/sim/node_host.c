@@ -16,6 +16,7 @@
 #include "mgmt/core/auth.h"
 #include "mgmt/core/core.h"
 #include "mgmt/core/keeper.h"
+#include "mgmt/core/network.h"
 #include "mgmt/hcs/server.h"
 #include "mgmt/state/state.h"
 #include "tests/sim/disk_file.h"
@@ -143,6 +144,7 @@ int main(int argc, char **argv)
     core_init(&node);
     dp_sim_init();
     start_state(o.state_file);
+    network_load();
     port = api_server_start(o.port, &names);
     if (port == 0) {
         return 1;

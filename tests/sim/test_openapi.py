@@ -300,6 +300,85 @@ def test_life_cycle(api, system):
     call("DELETE", "/v1/images/{name}", 204, name="vmlinuz")
 
 
+ENDPOINT = "12345678-9abc-4def-8101-02030405060a"
+
+
+def check_endpoints(api):
+    """What an endpoint may say, and what not."""
+    call = api.call
+    call("PUT", "/v1/endpoints/{id}", 404, {"Switch": "other"}, id=ENDPOINT)
+    for wrong in ({}, {"Switch": "lab", "Vlan": 4095}, {"Switch": "lab", "TaggedVlans": "5,4095"}, {"Switch": "lab", "TaggedVlans": "9-5"},
+                  {"Switch": "lab", "TaggedVlans": ""}, {"Switch": "lab", "TaggedVlans": "5,"}, {"Switch": "lab", "MacAddress": "03-00-00-00-00-01"},
+                  {"Switch": "lab", "BytesPerSecond": 999}, {"Switch": "lab", "Nonsense": 1}):
+        call("PUT", "/v1/endpoints/{id}", 400, wrong, id=ENDPOINT)
+    call("PUT", "/v1/endpoints/{id}", 400, {"Switch": "lab"}, id="not-a-guid")
+    settings = {"Switch": "lab", "MacAddress": "02-00-00-00-00-0A", "Vlan": 5, "TaggedVlans": "4094,7-9,6", "AllowSpoofing": True, "BytesPerSecond": 125000}
+    made = call("PUT", "/v1/endpoints/{id}", 201, settings, id=ENDPOINT.upper()).json()
+    assert made == {**settings, "Id": ENDPOINT, "TaggedVlans": "6-9,4094", "InUse": False}
+    call("PUT", "/v1/endpoints/{id}", 409, settings, id=ENDPOINT)
+    assert call("GET", "/v1/endpoints", 200).json()["Endpoints"] == [made]
+    assert call("GET", "/v1/endpoints/{id}", 200, id=ENDPOINT).json() == made
+    call("GET", "/v1/endpoints/{id}", 404, id=ENDPOINT.replace("a", "b"))
+
+
+def test_networks(api):
+    call = api.call
+    kernel = (DEPS / "linux" / "vmlinuz").read_bytes()
+    assert [s["Name"] for s in call("GET", "/v1/switches", 200).json()["Switches"]] == ["default"]
+    assert call("PUT", "/v1/switches/{name}", 201, {"Type": "Private"}, name="lab").json()["Type"] == "Private"
+    call("PUT", "/v1/switches/{name}", 409, {}, name="lab")
+    call("PUT", "/v1/switches/{name}", 400, {}, name="bad name")
+    call("PUT", "/v1/switches/{name}", 400, {"Type": "Strange"}, name="strange")
+    for kind in ("NAT", "Internal", "External"):
+        assert kind in call("PUT", "/v1/switches/{name}", 501, {"Type": kind}, name="other").message()
+    call("GET", "/v1/switches/{name}", 404, name="other")
+    check_endpoints(api)
+    call("PUT", "/v1/images/{name}", 201, kernel, name="vmlinuz")
+    connected = json.loads(json.dumps(DOCUMENT))
+    connected["VirtualMachine"]["Devices"]["NetworkAdapters"] = {"a": {"EndpointId": ENDPOINT}, "b": {"MacAddress": "02-00-00-00-00-0B"}}
+    call("POST", "/v1/hcs/systems/{id}", 202, connected, id="connected")
+    call("POST", "/v1/hcs/systems/{id}", 409, connected, id="second")
+    started = call("POST", "/v1/hcs/systems/{id}/start", 202, id="connected").json()["Id"]
+    call("GET", "/v1/hcs/operations/{id}", 200, query={"timeoutMs": 30000}, id=str(started))
+    assert call("GET", "/v1/hcs/systems/{id}/properties", 200, id="connected").json()["NetworkAdapters"] == [
+        {"MacAddress": "02-00-00-00-00-0A", "Switch": "lab", "EndpointId": ENDPOINT}, {"MacAddress": "02-00-00-00-00-0B", "Switch": "default"}]
+    port = call("GET", "/v1/switches/{name}", 200, name="lab").json()["Ports"][0]
+    assert (port["SystemId"], port["Adapter"], port["TaggedVlans"], port["Dropped"]["Spoofed"]) == ("connected", 0, "6-9,4094", 0)
+    metrics = call("GET", "/metrics", 200).body.decode()
+    assert 'keelson_switch_port_sent_frames_total{switch="lab",system="connected",adapter="0"} 0' in metrics
+    assert 'keelson_switch_port_dropped_frames_total{switch="default",system="connected",adapter="1",reason="spoofed"} 0' in metrics
+    call("DELETE", "/v1/endpoints/{id}", 409, id=ENDPOINT)
+    call("POST", "/v1/hcs/systems/{id}/terminate", 202, id="connected")
+    call("GET", "/v1/hcs/systems/{id}/exit", 200, query={"timeoutMs": 30000}, id="connected")
+    call("DELETE", "/v1/hcs/systems/{id}", 204, id="connected")
+    call("DELETE", "/v1/images/{name}", 204, name="vmlinuz")
+    call("DELETE", "/v1/switches/{name}", 409, name="lab")
+    call("DELETE", "/v1/switches/{name}", 409, name="default")
+    call("DELETE", "/v1/endpoints/{id}", 204, id=ENDPOINT)
+    call("DELETE", "/v1/endpoints/{id}", 404, id=ENDPOINT)
+    call("DELETE", "/v1/switches/{name}", 204, name="lab")
+    call("DELETE", "/v1/switches/{name}", 404, name="lab")
+
+
+def test_networks_outlive_a_restart():
+    with tempfile.TemporaryDirectory(prefix="keelson-sim-") as folder:
+        state = pathlib.Path(folder) / "state.img"
+        first = Simulation(state)
+        api = Api(first)
+        for name in ("lab", "gone"):
+            api.call("PUT", "/v1/switches/{name}", 201, {}, name=name)
+        made = api.call("PUT", "/v1/endpoints/{id}", 201, {"Switch": "lab", "Vlan": 5, "TaggedVlans": "7"}, id=ENDPOINT).json()
+        api.call("DELETE", "/v1/switches/{name}", 204, name="gone")
+        first.stop()
+        second = Simulation(state, first.secret)
+        try:
+            api = Api(second)
+            assert [s["Name"] for s in api.call("GET", "/v1/switches", 200).json()["Switches"]] == ["default", "lab"]
+            assert api.call("GET", "/v1/endpoints", 200).json()["Endpoints"] == [made]
+        finally:
+            second.stop()
+
+
 def test_without_a_store():
     """Everything works, but for what is about the store itself."""
     simulation = Simulation()

@@ -97,7 +97,7 @@ void dp_work(struct dp_vm *vm)
     fake.work_count++;
 }
 
-void switch_send(struct switch_port *port, const struct switch_frame *frame)
+uint32_t switch_send(struct switch_port *port, const struct switch_frame *frame)
 {
     uint32_t at = 0;
 
@@ -111,6 +111,7 @@ void switch_send(struct switch_port *port, const struct switch_frame *frame)
         abort();
     }
     fake.sent_count++;
+    return at;
 }
 
 void switch_flush(void)

@@ -1,4 +1,4 @@
-// srcs: mgmt/core/system.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c
+// srcs: mgmt/core/system.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c mgmt/core/network.c mgmt/core/keeper.c mgmt/vswitch/vswitch.c mgmt/vswitch/mac_table.c mgmt/vswitch/offload.c mgmt/vswitch/dhcp.c
 // libs: mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // Life cycle of systems on the simulated hypervisor: every state, every failing hypercall, every page back.
@@ -46,10 +46,13 @@ static uint64_t pool_free(void)
     return free_bytes;
 }
 
+static const uint8_t node_mac[6] = {2, 0, 0, 0, 0, 0x77};
+
 static int setup_group(void **state)
 {
     (void)state;
     plat_host_log_level(LOG_ERROR);
+    network_init(node_mac);
     system_init();
     dp_sim_init();
     put_image("kernel", "KERNEL", 3 * MB);
@@ -125,6 +128,7 @@ static struct system_config config(void)
         cfg.disk[0] = (struct disk_source){.path = "disk"};
         cfg.disk[1] = (struct disk_source){.path = "disk", .read_only = true};
         cfg.disk_count = 2;
+        cfg.nic[0].endpoint = "";
         cfg.nic_count = 1;
         cfg.com[DP_CONSOLE_VIRTIO] = true;
     }
@@ -801,6 +805,10 @@ static void test_disks(void **state)
     assert_int_equal(s->partition.vm->disk_count, 2);
     assert_int_equal(s->partition.vm->nic_count, 1);
     assert_int_equal(s->partition.vm->nic[0].mac[0] & 3, 2); // made, local, a station's
+    assert_ptr_equal(s->partition.vm->nic[0].port->home, network_find_switch(NETWORK_DEFAULT)->vswitch);
+    assert_true(s->partition.vm->nic[0].port->settings.guarded);
+    assert_memory_equal(s->partition.vm->nic[0].port->settings.mac, s->partition.vm->nic[0].mac, 6);
+    assert_int_equal(network_find_switch(NETWORK_DEFAULT)->adapters, 1);
     assert_true(s->partition.vm->disk[1].device->read_only);
     device = s->partition.vm->disk[0].device;
     assert_false(device->read_only);
@@ -821,6 +829,69 @@ static void test_disks(void **state)
     assert_int_equal(start(s), CORE_OK);
     assert_memory_equal(((struct ram_disk *)s->partition.vm->disk[0].device)->medium, "DISK", 5);
     assert_int_equal(terminate(s), CORE_OK);
+}
+
+static void kept(void *arg, const struct core_error *error)
+{
+    assert_null(error);
+    ++*(unsigned *)arg;
+}
+
+#define ENDPOINT "12345678-9abc-4def-8101-02030405060a"
+
+// Adapters take endpoints and addresses, and give them back when their system ends.
+static void test_adapters(void **state)
+{
+    static const struct switch_port_settings settings = {
+        .guarded = true, .vlan = 5, .mac = {2, 1, 1, 1, 1, 1}};
+    struct network_switch *node = network_find_switch(NETWORK_DEFAULT), *lab;
+    struct system_config cfg;
+    struct core_error error;
+    struct system *s, *other;
+    unsigned done = 0;
+
+    (void)state;
+    assert_int_equal(network_add_switch("lab", kept, &done, &error), CORE_OK);
+    assert_int_equal(network_add_endpoint(ENDPOINT, "lab", &settings, kept, &done, &error), CORE_OK);
+    assert_int_equal(done, 2);
+    lab = network_find_switch("lab");
+    with_devices = true;
+    cfg = config();
+    cfg.nic[0].endpoint = "12345678-9ABC-4def-8101-02030405060a";
+    cfg.nic[1] = (struct system_nic){.endpoint = "", .mac = {2, 1, 1, 1, 1, 2}};
+    cfg.nic_count = 2;
+    assert_int_equal(system_create("adapters", &cfg, &s, &error), CORE_OK);
+    assert_int_equal(start(s), CORE_OK);
+    assert_ptr_equal(s->partition.vm->nic[0].port->home, lab->vswitch);
+    assert_int_equal(s->partition.vm->nic[0].port->settings.vlan, 5);
+    assert_memory_equal(s->partition.vm->nic[0].mac, settings.mac, 6);
+    assert_ptr_equal(s->partition.vm->nic[1].port->home, node->vswitch);
+    assert_int_equal(lab->adapters + node->adapters, 2);
+    assert_int_equal(network_delete_endpoint(ENDPOINT, kept, &done, &error), CORE_IN_USE);
+    assert_int_equal(network_delete_switch("lab", kept, &done, &error), CORE_IN_USE);
+    assert_int_equal(system_create("second", &cfg, &other, &error), CORE_IN_USE); // the endpoint
+    cfg.nic[0].endpoint = "";
+    assert_int_equal(system_create("second", &cfg, &other, &error), CORE_IN_USE); // the address
+    memcpy(cfg.nic[1].mac, node_mac, 6);
+    assert_int_equal(system_create("second", &cfg, &other, &error), CORE_IN_USE);
+    cfg.nic[0].endpoint = cfg.nic[1].endpoint = "12345678-9abc-4def-8101-000000000000";
+    assert_int_equal(system_create("second", &cfg, &other, &error), CORE_INVALID);
+    type(s, "reset\n");
+    turn_until_idle(s);
+    assert_memory_equal(s->partition.vm->nic[0].mac, settings.mac, 6); // the same again
+    assert_int_equal(lab->adapters, 1);
+    assert_int_equal(terminate(s), CORE_OK);
+    assert_int_equal(lab->adapters + node->adapters, 0);
+    cfg.nic[0].endpoint = cfg.nic[1].endpoint = ENDPOINT; // one cannot serve two
+    assert_int_equal(system_create("second", &cfg, &other, &error), CORE_INVALID);
+    cfg.nic[0].endpoint = cfg.nic[1].endpoint = "";
+    memcpy(cfg.nic[0].mac, settings.mac, 6);
+    memcpy(cfg.nic[1].mac, settings.mac, 6);
+    assert_int_equal(system_create("second", &cfg, &other, &error), CORE_INVALID);
+    assert_int_equal(network_delete_endpoint(ENDPOINT, kept, &done, &error), CORE_OK);
+    assert_int_equal(network_delete_switch("lab", kept, &done, &error), CORE_OK);
+    assert_int_equal(done, 4);
+    assert_null(network_find_switch("lab"));
 }
 
 static void test_disk_refused(void **state)
@@ -894,6 +965,7 @@ int main(void)
         T(test_stopped_systems_are_bounded),
         T(test_images_in_use),
         T(test_disks),
+        T(test_adapters),
         T(test_disk_refused),
         T(test_reader_outlives_system),
     };

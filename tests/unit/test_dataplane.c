@@ -1,8 +1,9 @@
-// srcs: mgmt/dataplane/dp.c mgmt/dataplane/work.c mgmt/dataplane/vmset.c mgmt/dataplane/frame_link.c mgmt/drivers/frames.c
+// srcs: mgmt/dataplane/dp.c mgmt/dataplane/work.c mgmt/dataplane/vmset.c mgmt/dataplane/frame_link.c mgmt/dataplane/frame_port.c mgmt/dataplane/uplink.c mgmt/drivers/frames.c mgmt/vswitch/vswitch.c mgmt/vswitch/mac_table.c mgmt/vswitch/offload.c mgmt/vswitch/dhcp.c
 // SPDX-License-Identifier: Apache-2.0
 // What the planes share: the set of guests, commands and events with a full ring, frames as a link.
 #include "mgmt/dataplane/dataplane.h"
 #include "mgmt/dataplane/frame_link.h"
+#include "mgmt/dataplane/uplink.h"
 #include "mgmt/plat.h"
 #include "mgmt/rt/wake.h"
 
@@ -196,13 +197,13 @@ static uint8_t *memory;
 
 static int setup_link(void **state)
 {
-    struct nic nic = {.rings = &rings, .mac = {2, 0, 0, 0, 0, 9}};
+    static const uint8_t mac[6] = {2, 0, 0, 0, 0, 9};
 
     setup(state);
     memory = calloc(1, FRAME_MEMORY);
     memset(&rings, 0, sizeof(rings));
     frame_rings_init(&rings, memory, 0x1000000, 12, 256, 64);
-    frame_link_init(&link_under_test, &nic);
+    frame_link_init(&link_under_test, &rings, mac);
     return 0;
 }
 
@@ -264,11 +265,11 @@ static void receives_through_the_rings(void **state)
     assert_null(l->ops->rx_peek(l, &len));
     for (unsigned i = 0; i < 40; i++) {
         assert_true(spsc_pop(&rings.rx_free, &f));
-        f.length = i % 2 == 0 ? 0 : (uint16_t)(60 + i); // every other one is damaged
+        f.length = (uint16_t)(60 + i);
         frame_data(&rings, false, f.index)[0] = (uint8_t)i;
         assert_true(spsc_push(&rings.rx, &f));
     }
-    for (unsigned i = 1; i < 40; i += 2) {
+    for (unsigned i = 0; i < 40; i++) {
         p = l->ops->rx_peek(l, &len);
         assert_non_null(p);
         assert_ptr_equal(l->ops->rx_peek(l, &len), p);
@@ -278,10 +279,147 @@ static void receives_through_the_rings(void **state)
     }
     assert_null(l->ops->rx_peek(l, &len));
     assert_int_equal(spsc_count(&rings.rx_free), 256);
-    assert_int_equal(data_wakes, 1); // told once for 32 buffers
+    assert_int_equal(data_wakes, 0); // nobody waits for buffers
+}
+
+// --- NIC and management address as ports ---
+
+// A driver that is a wire: what is sent is kept, what is to be received is put into its rings by the test.
+static struct {
+    struct nic nic;
+    struct frame_rings rings;
+    uint8_t *memory;
+    unsigned services;
+    bool more;
+} wire;
+
+static bool wire_service(struct nic *nic)
+{
+    (void)nic;
+    wire.services++;
+    return wire.more;
+}
+
+static const struct nic_ops wire_ops = {.name = "wire", .service = wire_service};
+static struct vswitch node_switch;
+static struct frame_rings *stack_rings;
+static uint64_t now;
+
+uint64_t plat_now_ns(void)
+{
+    return now;
+}
+
+static int setup_uplink(void **state)
+{
+    static const uint8_t mac[6] = {2, 0, 0, 0, 0, 9};
+
+    setup_link(state);
+    memset(&wire, 0, sizeof wire);
+    wire.memory = calloc(1, FRAME_MEMORY);
+    frame_rings_init(&wire.rings, wire.memory, 0, 12, 64, 64);
+    wire.nic = (struct nic){.ops = &wire_ops, .rings = &wire.rings};
+    memcpy(wire.nic.mac, mac, sizeof mac);
+    vswitch_init(&node_switch, 1);
+    stack_rings = uplink_start(&wire.nic, &node_switch, memory);
+    frame_link_init(&link_under_test, stack_rings, mac);
+    return 0;
+}
+
+static int teardown_uplink(void **state)
+{
+    free(wire.memory);
+    return teardown_link(state);
+}
+
+static void stack_sends(const char *bytes, size_t length)
+{
+    struct net_link *l = &link_under_test.link;
+    void *p = l->ops->tx_reserve(l, length);
+
+    assert_non_null(p);
+    memcpy(p, bytes, length);
+    l->ops->tx_commit(l, length);
+    l->ops->tx_flush(l);
+}
+
+static void wire_brings(const char *bytes, uint16_t length)
+{
+    struct frame f;
+
+    assert_true(spsc_pop(&wire.rings.rx_free, &f));
+    f.length = length;
+    memcpy(frame_data(&wire.rings, false, f.index), bytes, length);
+    assert_true(spsc_push(&wire.rings.rx, &f));
+}
+
+#define STACK "\2\0\0\0\0\x09"
+#define OUTSIDE "\2\0\0\0\0\x01"
+
+static void frames_go_out_and_in(void **state)
+{
+    struct net_link *l = &link_under_test.link;
+    struct frame f;
+    size_t len;
+
+    (void)state;
+    assert_false(uplink_wanted());
+    stack_sends(OUTSIDE STACK "\x08\0hello", 19);
+    uplink_rung();
+    assert_true(uplink_wanted());
+    uplink_serve();
+    assert_false(uplink_wanted());
+    assert_int_equal(wire.services, 1);
+    assert_true(spsc_pop(&wire.rings.tx, &f));
+    assert_int_equal(f.length, 19);
+    assert_memory_equal(frame_data(&wire.rings, true, f.index), OUTSIDE STACK "\x08\0hello", 19);
+    assert_int_equal(spsc_count(&stack_rings->tx_free), FRAME_BUFFERS);
+    control_wakes = 0;
+    wire_brings(STACK OUTSIDE "\x08\0there", 19);
+    wire_brings("", 0);                                      // damaged
+    wire_brings("\2\0\0\0\0\x33" OUTSIDE "\x08\0other", 19); // for somebody else
+    uplink_serve();
+    assert_true(uplink_wanted()); // once more, so that the driver gets its buffers
+    assert_int_equal(control_wakes, 1);
+    assert_int_equal(spsc_count(&wire.rings.rx_free), 64);
+    assert_memory_equal(l->ops->rx_peek(l, &len), STACK OUTSIDE "\x08\0there", 19);
+    assert_int_equal(len, 19);
+    l->ops->rx_release(l);
+    assert_null(l->ops->rx_peek(l, &len));
+    uplink_serve();
+    assert_false(uplink_wanted());
+    assert_int_equal(uplink_port()->counters.rx_frames, 2);
+    assert_int_equal(uplink_management_port()->counters.tx_frames, 1);
+}
+
+static void a_full_nic_drops_and_counts(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        stack_sends(OUTSIDE STACK "\x08\0", 14);
+    }
+    uplink_serve();
+    assert_true(uplink_wanted()); // more than its budget
+    uplink_serve();
+    assert_false(uplink_wanted());
+    assert_int_equal(uplink_port()->counters.tx_frames, 64);
+    assert_int_equal(uplink_port()->counters.dropped_no_room, 36);
+}
+
+static void link_state_is_passed_on(void **state)
+{
+    struct net_link *l = &link_under_test.link;
+
+    (void)state;
+    assert_false(l->ops->is_up(l));
+    wire.rings.link_up = 1;
+    uplink_serve();
+    assert_true(l->ops->is_up(l));
+    assert_int_equal(control_wakes, 1);
 }
 
 #define TEST(fn) cmocka_unit_test_setup(fn, setup)
+#define UPLINK_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup_uplink, teardown_uplink)
 #define LINK_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup_link, teardown_link)
 
 int main(void)
@@ -296,6 +434,9 @@ int main(void)
         LINK_TEST(sends_through_the_rings),
         LINK_TEST(says_when_it_is_full),
         LINK_TEST(receives_through_the_rings),
+        UPLINK_TEST(frames_go_out_and_in),
+        UPLINK_TEST(a_full_nic_drops_and_counts),
+        UPLINK_TEST(link_state_is_passed_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 // srcs: mgmt/drivers/e1000.c mgmt/drivers/frames.c mgmt/drivers/pci.c mgmt/drivers/nic.c mgmt/drivers/virtio_net.c mgmt/drivers/virtio_pci.c tests/unit/fake_pci.c
 // SPDX-License-Identifier: Apache-2.0
-// The e1000 driver against a register-level model of the 82540EM: reset, address, both rings, interrupts.
+// The e1000 driver against register-level models of the 82540EM and the 82574L: reset, address, both rings, interrupts.
 #include "mgmt/drivers/e1000.h"
 #include "tests/unit/fake_pci.h"
 
@@ -16,11 +16,15 @@
 
 // --- the model ---
 
+static bool express; // an 82574L
+
 static struct {
     struct fake_device pci;
     uint32_t regs[BAR_SIZE / 4];
     uint32_t ims;
     bool mac_in_filter, stuck_in_reset;
+    bool master_off_at_reset; // what an 82574L wants
+
     uint16_t eeprom[3];
     uint8_t *frames, *dma;
     uint8_t sent[16][2048];
@@ -54,7 +58,8 @@ static void model_reset(void)
 {
     memset(nic.regs, 0, sizeof(nic.regs));
     nic.ims = 0;
-    REG(STATUS) = 2; // link up
+    REG(STATUS) = 2 | (express ? 1u << 19 : 0); // link up, bus master
+    REG(0x10) = express ? 1u << 9 : 0;          // EEPROM is loaded
     if (nic.mac_in_filter) {
         REG(RAL0) = nic.eeprom[0] | (uint32_t)nic.eeprom[1] << 16;
         REG(RAH0) = nic.eeprom[2] | 0x80000000u;
@@ -117,6 +122,9 @@ static uint32_t model_read(struct fake_device *d, unsigned bar, uint32_t offset,
     if (offset == ICR) {
         REG(ICR) = 0;
     }
+    if (offset == EERD && (value & 1) != 0 && express) {
+        return (value & 0xfffcu) | 2 | (uint32_t)nic.eeprom[value >> 2 & 0x3fff] << 16;
+    }
     if (offset == EERD && (value & 1) != 0) {
         return (value & 0xff00u) | 0x10 | (uint32_t)nic.eeprom[value >> 8 & 0xff] << 16;
     }
@@ -129,7 +137,11 @@ static void model_write(struct fake_device *d, unsigned bar, uint32_t offset, un
     assert_true(bar == 0 && size == 4);
     switch (offset) {
     case CTRL:
+        if (express) {
+            REG(STATUS) = (REG(STATUS) & ~(1u << 19)) | ((value & 4) == 0 ? 1u << 19 : 0);
+        }
         if ((value & 1u << 26) != 0) {
+            nic.master_off_at_reset = (REG(STATUS) & 1u << 19) == 0;
             model_reset();
             REG(CTRL) = nic.stuck_in_reset ? value : 0;
             return;
@@ -168,8 +180,8 @@ static void make_device(void)
     memcpy(nic.eeprom, "\x52\x54\x00\x12\x34\x56", 6);
     nic.pci.read = model_read;
     nic.pci.write = model_write;
-    fake_pci_describe(&nic.pci, (struct pci_address){0, 3, 0}, 0x8086, 0x100e, 0x020000, 0, BAR, BAR_SIZE,
-                      false);
+    fake_pci_describe(&nic.pci, (struct pci_address){0, 3, 0}, 0x8086, express ? 0x10d3 : 0x100e, 0x020000, 0,
+                      BAR, BAR_SIZE, false);
     fake_pci_set(&nic.pci, 0x3c, 2, 0x010b);
     fake_pci_reset();
     fake_pci_add(&nic.pci);
@@ -184,7 +196,7 @@ static void probe(void)
     struct nic_msi msi = {0};
 
     why = NULL;
-    driver = e1000_probe(&pci, &rings, frames, dma, &msi, &why);
+    driver = nic_probe(&pci, &rings, frames, dma, &msi, &why);
 }
 
 static int setup(void **state)
@@ -253,6 +265,22 @@ static void takes_the_address_from_the_eeprom(void **state)
     assert_memory_equal(driver->mac, "\x52\x54\x00\x12\x34\x56", 6);
     assert_int_equal(REG(RAL0), 0x12005452);
     assert_int_equal(REG(RAH0), 0x80005634);
+}
+
+static void serves_stations_behind_the_switch(void **state)
+{
+    (void)state;
+    assert_true((REG(RCTL) & 8) != 0); // every station's frames
+}
+
+static void resets_an_82574_as_it_wants(void **state)
+{
+    (void)state;
+    assert_string_equal(driver->ops->name, "e1000e");
+    assert_true(nic.master_off_at_reset);
+    assert_int_equal(REG(CTRL) & 4, 0);
+    assert_int_equal(REG(CTRL) & 0x40, 0x40); // link up
+    assert_int_equal(REG(0x3828) & 1u << 22, 1u << 22);
 }
 
 static void refuses_a_dead_device(void **state)
@@ -452,24 +480,40 @@ static void foreign_interrupts_are_no_work(void **state)
     assert_false(driver->pending);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+static int setup_e1000(void **state)
+{
+    express = false;
+    return setup(state);
+}
+
+static int setup_e1000e(void **state)
+{
+    express = true;
+    return setup(state);
+}
+
+#define E1000(fn) cmocka_unit_test_setup_teardown(fn, setup_e1000, teardown)
+#define E1000E(fn) cmocka_unit_test_setup_teardown(fn, setup_e1000e, teardown)
+#define BOTH(fn) E1000(fn), E1000E(fn)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(starts_the_device),
-        TEST(takes_the_address_from_the_eeprom),
-        TEST(refuses_a_dead_device),
-        TEST(receives_in_order),
-        TEST(goes_round_the_ring_many_times),
-        TEST(bounded_work_in_a_call),
-        TEST(damaged_frames_come_empty),
-        TEST(starved_then_fed),
-        TEST(sends_and_pads),
-        TEST(asks_for_an_interrupt_when_many_are_out),
-        TEST(absurd_lengths_are_not_sent),
-        TEST(link_changes_are_seen),
-        TEST(foreign_interrupts_are_no_work),
+        BOTH(starts_the_device),
+        BOTH(takes_the_address_from_the_eeprom),
+        BOTH(serves_stations_behind_the_switch),
+        E1000E(resets_an_82574_as_it_wants),
+        BOTH(refuses_a_dead_device),
+        BOTH(receives_in_order),
+        BOTH(goes_round_the_ring_many_times),
+        BOTH(bounded_work_in_a_call),
+        BOTH(damaged_frames_come_empty),
+        BOTH(starved_then_fed),
+        BOTH(sends_and_pads),
+        BOTH(asks_for_an_interrupt_when_many_are_out),
+        BOTH(absurd_lengths_are_not_sent),
+        BOTH(link_changes_are_seen),
+        BOTH(foreign_interrupts_are_no_work),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

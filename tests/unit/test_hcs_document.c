@@ -1,4 +1,4 @@
-// srcs: mgmt/hcs/document.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c mgmt/core/system.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c
+// srcs: mgmt/hcs/document.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c mgmt/core/system.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c mgmt/core/network.c mgmt/core/keeper.c mgmt/vswitch/vswitch.c mgmt/vswitch/mac_table.c mgmt/vswitch/offload.c mgmt/vswitch/dhcp.c
 // libs: mbedtls cjson
 // SPDX-License-Identifier: Apache-2.0
 // HCS documents: what is accepted, and for everything else the HRESULT and the JSON path.
@@ -113,10 +113,18 @@ static const struct {
      P ".Devices.Scsi[\"a\"].Attachments[\"0\"]"},
     // network adapters
     {WITH_VM("\"Devices\":{\"NetworkAdapters\":{}}"), HR_S_OK, NULL},
-    {WITH_NIC(""), HR_E_NOTIMPL, P ".Devices.NetworkAdapters"},
     {WITH_NIC("\"EndpointId\":\"12345678-9abc-4def-8101-020304050607\",\"MacAddress\":\"02-aB-00-00-00-01\""),
-     HR_E_NOTIMPL, P ".Devices.NetworkAdapters"},
+     HR_S_OK, NULL},
+    {WITH_NIC(""), HR_S_OK, NULL},
     {WITH_NIC("\"EndpointId\":\"x\""), HR_HCS_E_INVALID_JSON, P ".Devices.NetworkAdapters[\"n\"].EndpointId"},
+    {WITH_NIC("\"MacAddress\":\"02-00-00-00-00\""), HR_E_INVALIDARG,
+     P ".Devices.NetworkAdapters[\"n\"].MacAddress"},
+    {WITH_NIC("\"MacAddress\":\"02-00:00-00-00-01\""), HR_E_INVALIDARG,
+     P ".Devices.NetworkAdapters[\"n\"].MacAddress"},
+    {WITH_NIC("\"MacAddress\":\"03-00-00-00-00-01\""), HR_E_INVALIDARG,
+     P ".Devices.NetworkAdapters[\"n\"].MacAddress"},
+    {WITH_NIC("\"MacAddress\":\"02-00-00-00-00-011\""), HR_E_INVALIDARG,
+     P ".Devices.NetworkAdapters[\"n\"].MacAddress"},
     {WITH_NIC("\"IovSettings\":{}"), HR_E_NOTIMPL, P ".Devices.NetworkAdapters[\"n\"].IovSettings"},
     // virtio console
     {WITH_VM("\"Devices\":{\"VirtioSerial\":{\"Ports\":{\"0\":{\"NamedPipe\":\"x\"}}}}"), HR_S_OK, NULL},
@@ -263,6 +271,26 @@ static void test_disks(void **state)
     assert_string_equal(problems.list[0].path, P ".Devices.Scsi");
 }
 
+static void test_adapters(void **state)
+{
+    static const char good[] = WITH_VM(
+        "\"Devices\":{\"NetworkAdapters\":{\"a\":{\"EndpointId\":\"12345678-9abc-4def-8101-020304050607\","
+        "\"MacAddress\":\"02:aB:00:10:00:fF\"},\"b\":{}}}");
+    static const uint8_t mac[6] = {0x02, 0xab, 0x00, 0x10, 0x00, 0xff}, none[6];
+    struct schema_problems problems;
+    struct system_config cfg;
+    struct json_document doc;
+
+    (void)state;
+    assert_true(decode(good, &cfg, &problems, &doc));
+    assert_int_equal(cfg.nic_count, 2);
+    assert_memory_equal(cfg.nic[0].mac, mac, 6);
+    assert_string_equal(cfg.nic[0].endpoint, "12345678-9abc-4def-8101-020304050607");
+    assert_memory_equal(cfg.nic[1].mac, none, 6);
+    assert_string_equal(cfg.nic[1].endpoint, "");
+    json_document_free(&doc);
+}
+
 static void test_many_problems_are_bounded(void **state)
 {
     char text[8192] = "{";
@@ -341,9 +369,13 @@ static void test_queries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),  cmocka_unit_test(test_values),
-        cmocka_unit_test(test_disks),  cmocka_unit_test(test_many_problems_are_bounded),
-        cmocka_unit_test(test_writer), cmocka_unit_test(test_queries),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_disks),
+        cmocka_unit_test(test_adapters),
+        cmocka_unit_test(test_many_problems_are_bounded),
+        cmocka_unit_test(test_writer),
+        cmocka_unit_test(test_queries),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-// srcs: mgmt/shell/shell.c mgmt/shell/line.c mgmt/shell/words.c mgmt/shell/table.c mgmt/shell/term.c mgmt/shell/command.c mgmt/shell/complete.c mgmt/shell/cmd_system.c mgmt/shell/cmd_node.c mgmt/shell/cmd_hv.c mgmt/shell/cmd_disk.c mgmt/block/block.c mgmt/block/disks.c mgmt/block/disk_io.c mgmt/block/gpt.c mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/unit/fake_terminal.c mgmt/shell/cmd_store.c mgmt/core/keeper.c
+// srcs: mgmt/shell/shell.c mgmt/shell/line.c mgmt/shell/words.c mgmt/shell/table.c mgmt/shell/term.c mgmt/shell/command.c mgmt/shell/complete.c mgmt/shell/cmd_system.c mgmt/shell/cmd_node.c mgmt/shell/cmd_hv.c mgmt/shell/cmd_disk.c mgmt/block/block.c mgmt/block/disks.c mgmt/block/disk_io.c mgmt/block/gpt.c mgmt/core/auth.c mgmt/core/core.c mgmt/core/system.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c tests/unit/fake_terminal.c mgmt/shell/cmd_store.c mgmt/core/keeper.c mgmt/core/network.c mgmt/vswitch/vswitch.c mgmt/vswitch/mac_table.c mgmt/vswitch/offload.c mgmt/vswitch/dhcp.c mgmt/shell/cmd_network.c
 // libs: mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // The shell at a terminal, over the real core on the simulated hypervisor: every command, completion, waiting,
@@ -625,6 +625,29 @@ static void test_no_wipe_of_the_store(void **state)
     SHOWS("disk wipe disk0p4", "say --force");
 }
 
+static void test_switches(void **state)
+{
+    static const struct switch_port_settings address = {.guarded = true, .mac = {2, 0, 0, 0, 0, 0x1f}};
+    static const struct switch_port_settings wire = {.trunk = true};
+    static struct switch_port uplink, management;
+
+    (void)state;
+    switch_port_init(&uplink, network_find_switch(NETWORK_DEFAULT)->vswitch, &wire);
+    switch_port_init(&management, network_find_switch(NETWORK_DEFAULT)->vswitch, &address);
+    uplink.counters.dropped_spoofed = 2;
+    uplink.counters.dropped_vlan = 5;
+    management.counters.rx_frames = 31;
+    network_set_node_ports(&uplink, &management);
+    SHOWS("switch list", "external");
+    SHOWS("switch show default", "(uplink)      any                -     0, trunk");
+    SHOWS("switch show default", "02:00:00:00:00:1f");
+    assert_shows(terminal_text(), "  7");
+    assert_shows(terminal_text(), "  31");
+    SHOWS("switch show none", "error: there is no switch 'none'");
+    assert_shows(run("switch show def\t"), "(management)");
+    network_set_node_ports(NULL, NULL);
+}
+
 // The prompt waits for a slow disk, and keys wait for the prompt.
 static void test_slow_disk(void **state)
 {
@@ -710,7 +733,7 @@ static void test_completion(void **state)
     assert_shows(terminal_text(), "partitions  vps  exits  memory  log  loglevel  dump");
     assert_string_equal(terminal_row(0), "keelson> hv");
     type("\x15\t");
-    assert_shows(terminal_text(), "system  console  image  store  event  events  operation");
+    assert_shows(terminal_text(), "system  console  image  store  switch  event  events  operation");
     assert_true(terminal_widest() <= TERM_WIDTH);
 }
 
@@ -774,6 +797,7 @@ int main(void)
         TEST(test_hv),
         TEST(test_disks),
         TEST(test_no_wipe_of_the_store),
+        TEST(test_switches),
         TEST(test_slow_disk),
         TEST(test_secret),
         TEST(test_end),

@@ -134,6 +134,15 @@ static void everything_is_back(void **state)
     assert_int_equal(result, CORE_OK);
     assert_int_equal(put("kernel", content, size), CORE_OK);
     assert_int_equal(put("gone", content, 1000), CORE_OK);
+    keeper()->save_setting("x.2", "more", 4, kept, NULL);
+    wait_done();
+    assert_string_equal(keeper()->next_setting("x"), "x.2");
+    assert_null(keeper()->next_setting("x.2"));
+    keeper()->save_setting("y", "", 0, kept, NULL);
+    wait_done();
+    keeper()->delete_setting("x.2", kept, NULL);
+    wait_done();
+    assert_int_equal(result, CORE_OK);
     image_get_info(image_find("kernel"), &before);
     keeper()->delete_image("gone", kept, NULL);
     wait_done();
@@ -143,6 +152,7 @@ static void everything_is_back(void **state)
     assert_int_equal(keeper()->get_setting("x", setting, sizeof setting), 5);
     assert_memory_equal(setting, "value", 5);
     assert_int_equal(keeper()->get_setting("x", setting, 4), 0); // no room
+    assert_string_equal(keeper()->next_setting("x"), "y");
     assert_null(image_find("gone"));
     image_get_info(image_find("kernel"), &after);
     assert_int_equal(after.created_ms, before.created_ms);

@@ -3,7 +3,7 @@
 #include "tools/keelctl/keelctl.h"
 
 #define CREATE_OPTIONS                                                                                       \
-    "file kernel initrd cmdline memory cpus owner start console port from idle no-wait timeout"
+    "file kernel initrd cmdline memory cpus nic owner start console port from idle no-wait timeout"
 
 const struct command commands[] = {
     {"image", "put", "NAME FILE", 2, 2, "", "upload a file, or standard input (-), as an image", image_put,
@@ -43,6 +43,16 @@ const struct command commands[] = {
     {"node", "metrics", "", 0, 0, "", "counters in Prometheus' text format", node_metrics, false},
     {"node", "reboot", "", 0, 0, "force", "restart the node", node_reboot, false},
     {"node", "poweroff", "", 0, 0, "force", "power the node off", node_poweroff, false},
+
+    {"switch", "list", "", 0, 0, "", "virtual switches", switch_list, false},
+    {"switch", "show", "NAME", 1, 1, "", "a switch's ports and what they count", switch_show, false},
+    {"switch", "create", "NAME", 1, 1, "", "make a switch for systems alone", switch_create, false},
+    {"switch", "delete", "NAME", 1, 1, "", "delete a switch that nothing uses", switch_delete, false},
+
+    {"endpoint", "list", "", 0, 0, "", "how adapters are connected that name them", endpoint_list, false},
+    {"endpoint", "create", "[ID]", 0, 1, "switch mac vlan tagged rate allow-spoofing",
+     "make an endpoint, with an id of its own unless given", endpoint_create, false},
+    {"endpoint", "delete", "ID", 1, 1, "", "delete an endpoint that no adapter uses", endpoint_delete, false},
 
     {"store", "show", "", 0, 0, "", "the state partition: space and commits", store_show, false},
     {"store", "check", "", 0, 0, "", "look for inconsistencies", store_check, false},

@@ -49,7 +49,7 @@ static char *document_from_file(const char *name)
 static char *document_from_options(const struct options *o)
 {
     uint64_t memory_mib, cpus = 1;
-    cJSON *root, *version, *vm, *chipset, *linux_direct, *topology, *ports;
+    cJSON *root, *version, *vm, *chipset, *linux_direct, *topology, *devices;
     char *text;
 
     if (o->kernel == NULL || o->memory == NULL) {
@@ -76,8 +76,15 @@ static char *document_from_options(const struct options *o)
     topology = cJSON_AddObjectToObject(vm, "ComputeTopology");
     cJSON_AddNumberToObject(cJSON_AddObjectToObject(topology, "Memory"), "SizeInMB", (double)memory_mib);
     cJSON_AddNumberToObject(cJSON_AddObjectToObject(topology, "Processor"), "Count", (double)cpus);
-    ports = cJSON_AddObjectToObject(cJSON_AddObjectToObject(vm, "Devices"), "ComPorts");
-    cJSON_AddObjectToObject(ports, "0");
+    devices = cJSON_AddObjectToObject(vm, "Devices");
+    cJSON_AddObjectToObject(cJSON_AddObjectToObject(devices, "ComPorts"), "0");
+    if (o->nic != NULL) {
+        cJSON *adapter = cJSON_AddObjectToObject(cJSON_AddObjectToObject(devices, "NetworkAdapters"), "0");
+
+        if (strcmp(o->nic, "default") != 0) {
+            cJSON_AddStringToObject(adapter, "EndpointId", o->nic);
+        }
+    }
     text = cJSON_Print(root);
     cJSON_Delete(root);
     return text;
@@ -85,7 +92,8 @@ static char *document_from_options(const struct options *o)
 
 static bool mixes_file_and_options(const struct options *o)
 {
-    return o->file != NULL && (o->kernel || o->initrd || o->cmdline || o->memory || o->cpus || o->owner);
+    return o->file != NULL &&
+           (o->kernel || o->initrd || o->cmdline || o->memory || o->cpus || o->owner || o->nic);
 }
 
 // What a command that ran an operation prints.
@@ -267,7 +275,7 @@ static enum status fetch_properties(struct client *c, const char *id, const char
 static void show_system(const cJSON *s)
 {
     const cJSON *memory = json_at(s, "Memory"), *statistics = json_at(s, "Statistics");
-    const cJSON *node = cJSON_GetArrayItem(json_at(memory, "VirtualNodes"), 0);
+    const cJSON *node = cJSON_GetArrayItem(json_at(memory, "VirtualNodes"), 0), *adapter;
     double uptime = json_number(statistics, "Uptime100ns") / 1e7;
     double runtime = json_number(json_at(statistics, "Processor"), "TotalRuntime100ns") / 1e7;
 
@@ -282,6 +290,11 @@ static void show_system(const cJSON *s)
     field("memory", "%s assigned of %s",
           bytes_text(json_number(json_at(memory, "VirtualMachineMemory"), "AssignedMemory") * 1048576),
           bytes_text(json_number(json_at(memory, "VirtualMachineMemory"), "ReservedMemory") * 1048576));
+    cJSON_ArrayForEach(adapter, json_at(s, "NetworkAdapters"))
+    {
+        field("adapter", "%s on %s, address %s", json_shown(adapter, "MacAddress"),
+              json_shown(adapter, "Switch"), json_shown(adapter, "IPv4Address"));
+    }
     if (json_text(statistics, "ContainerStartTime") != NULL) {
         field("started", "%s", time_text(json_text(statistics, "ContainerStartTime")));
         field("up", "%s, %.1f s of processor time", duration_text(uptime), runtime);

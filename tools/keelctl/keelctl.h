@@ -39,6 +39,9 @@ struct options {
     const char *file;
     const char *kernel, *initrd, *cmdline, *owner;
     const char *memory, *cpus;
+    const char *nic;
+    const char *on_switch, *mac, *vlan, *tagged, *rate;
+    bool allow_spoofing;
     const char *types;
     const char *port;
     const char *from;
@@ -87,6 +90,14 @@ enum status system_wait(struct client *c, const struct options *o, char **argume
 enum status system_delete(struct client *c, const struct options *o, char **arguments);
 enum status system_console(struct client *c, const struct options *o, char **arguments);
 enum status system_history(struct client *c, const struct options *o, char **arguments);
+
+enum status switch_list(struct client *c, const struct options *o, char **arguments);
+enum status switch_show(struct client *c, const struct options *o, char **arguments);
+enum status switch_create(struct client *c, const struct options *o, char **arguments);
+enum status switch_delete(struct client *c, const struct options *o, char **arguments);
+enum status endpoint_list(struct client *c, const struct options *o, char **arguments);
+enum status endpoint_create(struct client *c, const struct options *o, char **arguments);
+enum status endpoint_delete(struct client *c, const struct options *o, char **arguments);
 
 enum status store_show(struct client *c, const struct options *o, char **arguments);
 enum status store_check(struct client *c, const struct options *o, char **arguments);
