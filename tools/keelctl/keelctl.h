@@ -39,6 +39,8 @@ struct options {
     const char *file;
     const char *kernel, *initrd, *cmdline, *owner;
     const char *memory, *cpus;
+    const char *disk;
+    const char *size, *image, *snapshot;
     const char *types;
     const char *port;
     const char *from;
@@ -50,6 +52,7 @@ struct options {
     bool force;
     bool follow;
     bool fresh;
+    bool raw;
 };
 
 struct client;
@@ -73,6 +76,13 @@ enum status image_put(struct client *c, const struct options *o, char **argument
 enum status image_list(struct client *c, const struct options *o, char **arguments);
 enum status image_show(struct client *c, const struct options *o, char **arguments);
 enum status image_delete(struct client *c, const struct options *o, char **arguments);
+
+enum status disk_list(struct client *c, const struct options *o, char **arguments);
+enum status disk_show(struct client *c, const struct options *o, char **arguments);
+enum status disk_create(struct client *c, const struct options *o, char **arguments);
+enum status disk_resize(struct client *c, const struct options *o, char **arguments);
+enum status disk_snapshot(struct client *c, const struct options *o, char **arguments);
+enum status disk_delete(struct client *c, const struct options *o, char **arguments);
 
 enum status system_create(struct client *c, const struct options *o, char **arguments);
 enum status system_start(struct client *c, const struct options *o, char **arguments);
