@@ -27,10 +27,10 @@ struct block_device;
 struct open_disk; // one guest's use of a disk
 
 struct disk_keeper {
-    // By name; next: the one behind `name`, or the first with NULL. False: there is none. Valid until the event loop
-    // goes on.
+    // False: there is none. What is found is valid until the event loop goes on.
     bool (*find)(const char *name, struct kept_disk_info *out);
-    bool (*next)(const char *name, struct kept_disk_info *out);
+    // All of them, by name; *cursor is NULL at the beginning, and of no use when the event loop has gone on.
+    bool (*next)(const void **cursor, struct kept_disk_info *out);
     // base "": none; otherwise that image or snapshot. size 0: that of the base. What is durable is told by done().
     void (*create)(const char *name, uint64_t size, const char *base, bool base_is_image, keeper_done done,
                    void *arg);

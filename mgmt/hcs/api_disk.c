@@ -53,13 +53,14 @@ void api_disk_list(struct http_request *r)
 {
     struct json_writer w = {0};
     struct kept_disk_info info;
+    const void *cursor = NULL;
 
     if (!have_disks(r)) {
         return;
     }
     json_open(&w, NULL, '{');
     json_open(&w, "Disks", '[');
-    for (bool more = disk_keeper()->next(NULL, &info); more; more = disk_keeper()->next(info.name, &info)) {
+    while (disk_keeper()->next(&cursor, &info)) {
         write_disk(&w, NULL, &info);
     }
     json_close(&w, ']');

@@ -17,11 +17,13 @@ _Static_assert(MAPPED_GRAIN_SECTORS *BLOCK_SECTOR == MAP_GRAIN && MAPPED_LINE_GR
 struct open_disk {
     struct mapped_disk mapped;
     struct volume *volume;
-    bool complained; // about a write, since the last that went well
+    uint64_t quiet_until; // no complaint before
     struct volume_io discard;
     struct volume_flush flush; // asked for by the guest, or at the end
     struct map_line lines[];   // at the end: their number follows from the size
 };
+
+#define QUIET_NS 60000000000ull // between two complaints about a disk, however often a guest tries
 
 static struct block_device *medium;
 
@@ -52,12 +54,13 @@ static struct open_disk *disk_of(const struct map_call *call)
 
 static void complain(struct open_disk *d, const char *what, enum store_status status)
 {
+    uint64_t now = plat_now_ns();
     struct volume_info info;
 
-    if (d->complained) {
+    if (now < d->quiet_until) {
         return;
     }
-    d->complained = true;
+    d->quiet_until = now + QUIET_NS;
     volume_get_info(d->volume, &info);
     plat_log(LOG_ERROR, "disk '%s': a guest's %s failed: %s", info.name, what, store_status_text(status));
     event_post(status == STORE_FULL ? EVENT_DISK_FULL : EVENT_DISK_FAILED, info.name,
@@ -118,9 +121,7 @@ static void written(struct volume_io *io, enum store_status status)
     if (writes.first == NULL) {
         writes.last = &writes.first;
     }
-    if (status == STORE_OK) {
-        d->complained = false;
-    } else {
+    if (status != STORE_OK) {
         complain(d, "write", status);
     }
     answer(call, status);

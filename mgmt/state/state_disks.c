@@ -50,20 +50,14 @@ static bool find_disk(const char *name, struct kept_disk_info *out)
     return v != NULL;
 }
 
-static bool next_disk(const char *name, struct kept_disk_info *out)
+static bool next_disk(const void **cursor, struct kept_disk_info *out)
 {
-    const struct volume *v = volume_next(state_store(), VOLUME_DISK, NULL);
+    const struct volume *v = volume_next(state_store(), VOLUME_DISK, *cursor);
 
-    while (v != NULL && name != NULL) {
-        describe(v, out);
-        if (strcmp(out->name, name) > 0) {
-            break;
-        }
-        v = volume_next(state_store(), VOLUME_DISK, v);
-    }
     if (v != NULL) {
         describe(v, out);
     }
+    *cursor = v;
     return v != NULL;
 }
 
