@@ -134,6 +134,7 @@ def test_children_of_a_snapshot_are_apart(machine):
 
 def test_a_full_store_is_an_io_error_of_the_guest(machine):
     client = machine.client
+    upload(client)
     free = client.json("store", "show")["FreeBytes"]
     client.keelctl("disk", "create", "big", "--size", free + 64 * MIB)
     with machine.boot_guest("greedy", "big") as console:
