@@ -230,7 +230,7 @@ static void start_state(void)
         return;
     }
     partition_disk_init(&state_disk, device);
-    state_start(&state_disk.disk, device->name, prepare_secret);
+    state_start(&state_disk.disk, device, device->name, prepare_secret);
 }
 
 // The NIC and the management address become ports of the default switch.

@@ -33,8 +33,8 @@ test-build: $(UNIT_BINS) $(FUZZ_BINS) $(BOOT_TEST_NEEDS) $(GUEST_TEST_NEEDS)
 # More lives of the store than the standard tier has time for.
 SOAK_SEEDS ?= 5000
 .PHONY: soak
-soak: $(BUILD)/host/unit/test_store_power ## power cuts of the store over SOAK_SEEDS seeds
-	$(Q)KEELSON_SEEDS=$(SOAK_SEEDS) $<
+soak: $(BUILD)/host/unit/test_store_power $(BUILD)/host/unit/test_guest_disk ## power cuts of the store and of guests' disks over SOAK_SEEDS seeds
+	$(Q)for test in $^; do KEELSON_SEEDS=$(SOAK_SEEDS) $$test || exit 1; done
 
 bench: $(BOOT_TEST_NEEDS) $(GUEST_TEST_NEEDS) ## measure; prints figures and writes build/bench.json
 	$(Q)$(PYTHON) tests/bench/run.py --build $(BUILD) --deps $(DEPS) --output $(BUILD)/bench.json

@@ -69,6 +69,14 @@ static enum block_status check(const struct block_device *dev, const struct bloc
 
 // --- submitting and completing ---
 
+void block_ask(struct block_device *dev)
+{
+    dev->pending = true;
+    if (dev->ask != NULL) {
+        dev->ask(dev->ask_arg);
+    }
+}
+
 static void count_begin(struct block_device *dev)
 {
     dev->counters.queued++;
@@ -103,8 +111,8 @@ void block_submit(struct block_device *dev, struct block_request *request)
     }
     request->sector += dev->first;
     if (status != BLOCK_OK) {
-        disk->pending = true;
         block_queue_push(&disk->refused, request);
+        block_ask(disk);
         return;
     }
     disk->ops->submit(disk, request);

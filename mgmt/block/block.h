@@ -93,6 +93,7 @@ struct block_device {
     uint32_t max_sectors;    // of one read or write, at most BLOCK_MAX_SECTORS
     uint32_t max_segments;   // of one request, at most BLOCK_MAX_SEGMENTS
     uint32_t max_discard;    // sectors of one discard; 0: max_sectors
+    uint32_t discard_unit;   // sectors: smaller discards have no effect; 0: a logical block
     bool read_only, can_discard, write_cache;
     bool failed;  // every further request ends with BLOCK_GONE
     bool pending; // an interrupt came in or a request was refused: block_service() wanted
@@ -100,6 +101,9 @@ struct block_device {
     // --- a partition: a window of another device; see block_partition_init() ---
     struct block_device *parent; // NULL: a device of its own
     uint64_t first;              // sector of `parent` at which it begins
+    // --- for devices that are served when they ask, without an interrupt: their user's, NULL: nobody needs to hear ---
+    void (*ask)(void *arg);
+    void *ask_arg;
     // --- block.c's own, zero at first ---
     struct block_queue refused; // done without the driver, by the next block_service()
 };
@@ -128,6 +132,9 @@ void block_partition_init(struct block_device *view, struct block_device *disk, 
 
 // For drivers: `request` is finished. Counts it and calls done(). `dev` is the driver's device.
 void block_complete(struct block_device *dev, struct block_request *request, enum block_status status);
+
+// For drivers: the device wants to be served.
+void block_ask(struct block_device *dev);
 
 // For drivers: a queue of requests.
 void block_queue_push(struct block_queue *queue, struct block_request *request);

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Disks of guests: private copies of images in the guest pool.
+// Disks of guests: kept ones, and private copies of images in the guest pool.
 #include "mgmt/core/disk.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "mgmt/block/ram_disk.h"
+#include "mgmt/core/kept_disk.h"
 #include "mgmt/plat.h"
 
 struct disk {
+    struct open_disk *kept; // NULL: the rest is used
     struct ram_disk ram;
     const struct image *image; // held by the definition
     gpa_t medium;
@@ -16,31 +18,100 @@ struct disk {
     uint64_t filled; // bytes of the image
 };
 
-enum core_status disk_check(const struct disk_source *source, struct core_error *error)
+static bool find_kept(const char *name, struct kept_disk_info *out)
+{
+    return disk_keeper() != NULL && disk_keeper()->find(name, out);
+}
+
+// --- definitions ---
+
+static enum core_status check_kept(const struct disk_source *source, const struct kept_disk_info *info,
+                                   struct core_error *error)
+{
+    if (info->read_only && !source->read_only) {
+        return core_fail(error, CORE_INVALID,
+                         "disk '%s' is a snapshot: attach it with ReadOnly, or create a disk upon it",
+                         source->path);
+    }
+    if (!info->read_only && info->users > 0) {
+        return core_fail(error, CORE_IN_USE, "disk '%s' belongs to another system", source->path);
+    }
+    return CORE_OK;
+}
+
+static enum core_status check_image(const struct disk_source *source, struct core_error *error)
 {
     struct image *image = image_find(source->path);
     struct image_info info;
 
     if (image == NULL) {
-        return core_fail(error, CORE_NO_IMAGE, "disk image '%s' is not on this node; upload it first",
+        return core_fail(error, CORE_NO_IMAGE,
+                         "there is no disk and no image '%s' on this node; create or upload it first",
                          source->path);
     }
     image_get_info(image, &info);
+    if (!info.in_memory) {
+        return core_fail(error, CORE_BAD_IMAGE,
+                         "image '%s' is on the state partition alone; create a disk upon it and attach that",
+                         source->path);
+    }
     if (info.size == 0) {
         return core_fail(error, CORE_BAD_IMAGE, "disk image '%s' is empty", source->path);
     }
     return CORE_OK;
 }
 
-void disk_hold(const struct disk_source *source)
+// A disk that is written may be there once.
+static enum core_status check_once(const struct disk_source *sources, unsigned index,
+                                   const struct kept_disk_info *info, struct core_error *error)
 {
-    image_ref(image_find(source->path));
+    for (unsigned i = 0; i < index && !info->read_only; i++) {
+        if (strcmp(sources[i].path, sources[index].path) == 0) {
+            return core_fail(error, CORE_INVALID, "disk '%s' is attached twice", sources[index].path);
+        }
+    }
+    return CORE_OK;
+}
+
+enum core_status disk_check(const struct disk_source *sources, unsigned count, struct core_error *error)
+{
+    enum core_status status = CORE_OK;
+
+    for (unsigned i = 0; i < count && status == CORE_OK; i++) {
+        struct kept_disk_info info;
+
+        if (!find_kept(sources[i].path, &info)) {
+            status = check_image(&sources[i], error);
+        } else {
+            status = check_kept(&sources[i], &info, error);
+            status = status == CORE_OK ? check_once(sources, i, &info, error) : status;
+        }
+    }
+    return status;
+}
+
+void disk_hold(struct disk_source *source)
+{
+    struct kept_disk_info info;
+
+    source->kept = find_kept(source->path, &info);
+    if (source->kept) {
+        disk_keeper()->hold(source->path);
+    } else {
+        image_ref(image_find(source->path));
+    }
 }
 
 void disk_release(const struct disk_source *source)
 {
-    image_unref(image_find(source->path)); // held, hence still the same
+    if (source->kept) {
+        disk_keeper()->release(source->path);
+    } else {
+        image_unref(image_find(source->path)); // held, hence still the same
+    }
 }
+
+// --- a guest's disk ---
 
 // Takes the memory; the bytes behind the image's end are zero up to the end of its last chunk.
 static bool take_medium(struct disk *d, uint64_t bytes)
@@ -56,47 +127,64 @@ static bool take_medium(struct disk *d, uint64_t bytes)
     return true;
 }
 
-enum core_status disk_open(const struct disk_source *source, const char *serial, struct disk **out,
-                           struct core_error *error)
+static enum core_status open_copy(const struct disk_source *source, const char *serial, struct disk *d,
+                                  struct core_error *error)
 {
     struct image_info info;
-    struct disk *d;
 
-    if (disk_check(source, error) != CORE_OK) {
-        return error->status;
-    }
-    d = calloc(1, sizeof *d);
-    if (d == NULL) {
-        return core_fail(error, CORE_NO_HEAP, "management heap is full");
-    }
     d->image = image_find(source->path);
     image_get_info(d->image, &info);
     if (!take_medium(d, info.size)) {
-        free(d);
         return core_fail(error, CORE_NO_MEMORY, "no run of %llu MB of guest memory is free for disk '%s'",
                          (unsigned long long)(ALIGN_UP(info.size, PAGE_SIZE_2M) >> 20), source->path);
     }
     ram_disk_init(&d->ram, plat_pool_va(d->medium),
                   ALIGN_UP(info.size, (uint64_t)BLOCK_SECTOR) / BLOCK_SECTOR, source->read_only, serial);
+    return CORE_OK;
+}
+
+enum core_status disk_open(const struct disk_source *source, const char *serial, struct disk **out,
+                           struct core_error *error)
+{
+    struct disk *d = calloc(1, sizeof *d);
+    enum core_status status;
+
+    if (d == NULL) {
+        return core_fail(error, CORE_NO_HEAP, "management heap is full");
+    }
+    status = source->kept ? disk_keeper()->open(source->path, source->read_only, serial, &d->kept, error)
+                          : open_copy(source, serial, d, error);
+    if (status != CORE_OK) {
+        free(d);
+        return status;
+    }
     *out = d;
     return CORE_OK;
 }
 
 bool disk_fill(struct disk *d, size_t slice)
 {
-    size_t n = image_read(d->image, d->filled, d->ram.medium + d->filled, slice);
+    size_t n;
 
+    if (d->kept != NULL) {
+        return true;
+    }
+    n = image_read(d->image, d->filled, d->ram.medium + d->filled, slice);
     d->filled += n;
     return n < slice;
 }
 
 struct block_device *disk_device(struct disk *d)
 {
-    return &d->ram.device;
+    return d->kept != NULL ? disk_keeper()->device(d->kept) : &d->ram.device;
 }
 
 void disk_close(struct disk *d)
 {
-    plat_pool_free(d->medium, d->chunks);
+    if (d->kept != NULL) {
+        disk_keeper()->close(d->kept);
+    } else {
+        plat_pool_free(d->medium, d->chunks);
+    }
     free(d);
 }

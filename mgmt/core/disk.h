@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Disks of guests: from a name in a system's definition to a block device.
 //
-// What a name stands for is decided here and nowhere else. As long as there is no store, a name is that of an image:
-// the disk is a private copy of it in the guest pool, which the guest may write unless it is read-only. The copy is
-// made when the guest starts, lives through its resets and ends with it; the image never changes.
+// What a name stands for is decided here and nowhere else. First it is that of a kept disk (mgmt/core/kept_disk.h): the
+// guest's writes go to the node's store. Otherwise it is that of an image: the disk is a private copy of it in the guest
+// pool, made when the guest starts; it lives through the guest's resets and ends with it, and the image never changes.
 //
 //   disk_open() ─► disk_fill() ... until DISK_READY ─► disk_device() ─► disk_close()
 #ifndef MGMT_CORE_DISK_H
@@ -13,21 +13,22 @@
 #include "mgmt/core/image.h"
 
 struct disk_source {
-    const char *path; // image name
+    const char *path; // name of a kept disk or of an image
     bool read_only;
+    bool kept; // disk_hold(): which of the two it was
 };
 
 struct disk;
 
-// Could a disk be made of this now? Holds nothing.
-enum core_status disk_check(const struct disk_source *source, struct core_error *error);
+// Could these disks be made now, for one system? Holds nothing.
+enum core_status disk_check(const struct disk_source *sources, unsigned count, struct core_error *error);
 // What passed disk_check() stays as it is until it is released.
-void disk_hold(const struct disk_source *source);
+void disk_hold(struct disk_source *source);
 void disk_release(const struct disk_source *source);
-// Takes memory for the disk; its image must be held. `serial` is what the guest sees, at most 20 characters.
+// Takes what the disk needs; its source must be held. `serial` is what the guest sees, at most 20 characters.
 enum core_status disk_open(const struct disk_source *source, const char *serial, struct disk **out,
                            struct core_error *error);
-// Reads the next `slice` bytes into the disk. True: it is complete.
+// Reads the next `slice` bytes into a copy of an image. True: it is complete.
 MUST_CHECK bool disk_fill(struct disk *d, size_t slice);
 // Valid until disk_close(), and `served` by whoever uses it (struct dp_disk).
 struct block_device *disk_device(struct disk *d);

@@ -23,6 +23,10 @@ static const char *const names[EVENT_TYPE_COUNT] = {
     [EVENT_OPERATION_FAILED] = "OperationFailed",
     [EVENT_IMAGE_ADDED] = "ImageAdded",
     [EVENT_IMAGE_DELETED] = "ImageDeleted",
+    [EVENT_DISK_CREATED] = "DiskCreated",
+    [EVENT_DISK_DELETED] = "DiskDeleted",
+    [EVENT_DISK_FULL] = "DiskFull",
+    [EVENT_DISK_FAILED] = "DiskFailed",
     [EVENT_AUTH_REFUSED] = "AuthenticationRefused",
 };
 

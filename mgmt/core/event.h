@@ -25,6 +25,10 @@ enum event_type {
     EVENT_OPERATION_FAILED,
     EVENT_IMAGE_ADDED,
     EVENT_IMAGE_DELETED,
+    EVENT_DISK_CREATED,
+    EVENT_DISK_DELETED,
+    EVENT_DISK_FULL,   // a guest's write failed: the store is full
+    EVENT_DISK_FAILED, // a guest's write or flush failed for another reason
     EVENT_AUTH_REFUSED,
     EVENT_TYPE_COUNT
 };

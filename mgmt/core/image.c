@@ -24,7 +24,8 @@ struct image {
     uint8_t sha256[IMAGE_SHA256_SIZE];
     int64_t created_ms;
     unsigned refs;
-    bool orphan; // in no list; goes with its last reference
+    uint64_t stored; // bytes, of one that is in the store alone; 0: in memory
+    bool orphan;     // in no list; goes with its last reference
 };
 
 struct image_upload {
@@ -105,9 +106,8 @@ static bool name_valid(const char *name)
     return true;
 }
 
-static enum core_status check_begin(const char *name, uint64_t expected, struct core_error *error)
+enum core_status image_name_check(const char *name, struct core_error *error)
 {
-    uint64_t total, free_bytes;
     unsigned count = 0;
     struct image *old = image_find(name);
 
@@ -132,6 +132,17 @@ static enum core_status check_begin(const char *name, uint64_t expected, struct 
     }
     if (count >= IMAGE_COUNT_MAX) {
         return core_fail(error, CORE_LIMIT, "the node holds %u images already; delete some", count);
+    }
+    return CORE_OK;
+}
+
+static enum core_status check_begin(const char *name, uint64_t expected, struct core_error *error)
+{
+    enum core_status status = image_name_check(name, error);
+    uint64_t total, free_bytes;
+
+    if (status != CORE_OK) {
+        return status;
     }
     plat_pool_usage(&total, &free_bytes);
     if (expected > IMAGE_SIZE_MAX || expected > free_bytes) {
@@ -230,7 +241,8 @@ static void image_publish(struct image *image)
     if (image->created_ms == 0) { // else it came with a time
         image->created_ms = plat_unix_ms();
     }
-    event_post(EVENT_IMAGE_ADDED, image->name, "%llu bytes", (unsigned long long)image->content.size);
+    event_post(EVENT_IMAGE_ADDED, image->name, "%llu bytes",
+               (unsigned long long)(image->stored != 0 ? image->stored : image->content.size));
 }
 
 static enum core_status check_finish(const struct image_upload *up, const uint8_t *announced,
@@ -281,6 +293,24 @@ struct image *image_upload_publish(struct image_upload *up)
 {
     struct image *image = upload_dissolve(up), *old = image_find(image->name);
 
+    if (old != NULL) {
+        image_retire(old);
+    }
+    image_publish(image);
+    return image;
+}
+
+struct image *image_publish_stored(const char *name, uint64_t size, const uint8_t *sha256, int64_t created_ms)
+{
+    struct image *image = calloc(1, sizeof *image), *old = image_find(name);
+
+    if (image == NULL) {
+        return NULL;
+    }
+    snprintf(image->name, sizeof image->name, "%s", name);
+    image->stored = size;
+    memcpy(image->sha256, sha256, sizeof image->sha256);
+    image->created_ms = created_ms;
     if (old != NULL) {
         image_retire(old);
     }
@@ -370,7 +400,8 @@ void image_unref(struct image *image)
 void image_get_info(const struct image *image, struct image_info *out)
 {
     out->name = image->name;
-    out->size = image->content.size;
+    out->size = image->stored != 0 ? image->stored : image->content.size;
+    out->in_memory = image->stored == 0;
     memcpy(out->sha256, image->sha256, sizeof out->sha256);
     out->created_ms = image->created_ms;
     out->refs = image->refs;

@@ -17,6 +17,7 @@
 #define IMAGE_COUNT_MAX 64
 #define IMAGE_SIZE_MAX (4ull << 30)
 #define IMAGE_SHA256_SIZE 32
+#define IMAGE_MEMORY_MAX (256ull << 20) // larger ones that a store keeps are not brought into memory
 
 struct image;
 struct image_upload;
@@ -27,6 +28,8 @@ struct image_info {
     uint8_t sha256[IMAGE_SHA256_SIZE];
     int64_t created_ms;
     unsigned refs;
+    bool
+        in_memory; // otherwise the store alone has the content: it cannot be read here, and disks can be made upon it
 };
 
 struct image_upload_info {
@@ -54,6 +57,11 @@ enum core_status image_upload_seal(struct image_upload *up, const uint8_t *sha25
 struct image *image_upload_sealed(struct image_upload *up);
 struct image *image_upload_publish(struct image_upload *up);
 void image_upload_abort(struct image_upload *up);
+// Makes an image visible whose content the store alone has; as image_upload_publish() in all else. NULL without memory.
+struct image *image_publish_stored(const char *name, uint64_t size, const uint8_t *sha256,
+                                   int64_t created_ms);
+// May there be an image of this name, in place of one that there is?
+enum core_status image_name_check(const char *name, struct core_error *error);
 
 struct image *image_find(const char *name); // NULL if there is none
 enum core_status image_delete(const char *name, struct core_error *error);

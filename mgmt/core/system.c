@@ -182,16 +182,34 @@ static size_t read_image(void *ctx, uint64_t offset, void *buf, size_t length)
     return image_read(ctx, offset, buf, length);
 }
 
+static enum core_status check_memory(const struct image *image, struct core_error *error)
+{
+    struct image_info info;
+
+    image_get_info(image, &info);
+    if (!info.in_memory) {
+        return core_fail(
+            error, CORE_BAD_IMAGE,
+            "image '%s' is on the state partition alone: it is larger than %llu MB, or memory was short",
+            info.name, IMAGE_MEMORY_MAX >> 20);
+    }
+    return CORE_OK;
+}
+
 static enum core_status check_modules(const struct system_config *cfg, struct core_error *error)
 {
     struct module_list modules;
     enum core_status status = module_list_read(cfg->initrd, &modules, error);
 
     for (unsigned i = 0; status == CORE_OK && i < modules.count; i++) {
-        if (image_find(modules.module[i].name) == NULL) {
+        const struct image *image = image_find(modules.module[i].name);
+
+        if (image == NULL) {
             status = core_fail(error, CORE_NO_IMAGE,
                                "initrd image '%.80s' is not on this node; upload it first",
                                modules.module[i].name);
+        } else {
+            status = check_memory(image, error);
         }
     }
     module_list_free(&modules);
@@ -207,6 +225,9 @@ static enum core_status check_images(const struct system_config *cfg, struct cor
     if (kernel == NULL) {
         return core_fail(error, CORE_NO_IMAGE, "kernel image '%s' is not on this node; upload it first",
                          cfg->kernel);
+    }
+    if (check_memory(kernel, error) != CORE_OK) {
+        return CORE_BAD_IMAGE;
     }
     image_get_info(kernel, &info);
     if (!kernel_image_check(&(struct image_reader){.read = read_image, .ctx = kernel, .size = info.size},
@@ -242,17 +263,13 @@ static enum core_status check_nics(const struct system_config *cfg, struct core_
 
 static enum core_status check_disks(const struct system_config *cfg, struct core_error *error)
 {
+    enum core_status status;
+
     if (cfg->disk_count > DP_MAX_DISKS) {
         return core_fail(error, CORE_LIMIT, "a system has at most %u disks", DP_MAX_DISKS);
     }
-    for (unsigned i = 0; i < cfg->disk_count; i++) {
-        enum core_status status = disk_check(&cfg->disk[i], error);
-
-        if (status != CORE_OK) {
-            return status;
-        }
-    }
-    return check_images(cfg, error);
+    status = disk_check(cfg->disk, cfg->disk_count, error);
+    return status == CORE_OK ? check_images(cfg, error) : status;
 }
 
 static enum core_status check_config(const struct system_config *cfg, struct core_error *error)

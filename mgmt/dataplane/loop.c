@@ -7,6 +7,7 @@
 
 #include "mgmt/block/disk_io.h"
 #include "mgmt/block/disks.h"
+#include "mgmt/block/mapped_disk.h"
 #include "mgmt/dataplane/uplink.h"
 #include "mgmt/devices/vm.h"
 #include "mgmt/hvif/hvif.h"
@@ -200,6 +201,7 @@ static void doorbell(void)
     }
     run_commands();
     disk_io_serve();
+    mapped_disk_serve();
     pet_watchdog();
     uplink_rung();
 }

@@ -327,8 +327,13 @@ static void fill_config(struct vblk_config *c, const struct block_device *dev)
         .queues = 1,
         .max_discard_sectors = dev->max_discard != 0 ? dev->max_discard : dev->max_sectors,
         .max_discard_segments = 1,
-        .discard_alignment = logical / BLOCK_SECTOR,
+        .discard_alignment = MAX(dev->discard_unit, logical / BLOCK_SECTOR),
     };
+}
+
+static void ask(void *arg)
+{
+    dp_work(arg);
 }
 
 void vblk_init(struct vblk *b, struct dp_vm *vm, struct vpci_bus *bus, const struct guest_mem *mem,
@@ -338,6 +343,8 @@ void vblk_init(struct vblk *b, struct dp_vm *vm, struct vpci_bus *bus, const str
     uint64_t offered = (device->read_only ? F_READ_ONLY : 0) | (device->can_discard ? F_DISCARD : 0) |
                        (device->write_cache ? F_FLUSH : 0);
 
+    device->ask = ask;
+    device->ask_arg = vm;
     b->device = device;
     b->free = NULL;
     b->in_flight = 0;

@@ -131,8 +131,9 @@ static void check_attachment(const char *controller, const cJSON *attachment,
                      "physical disks cannot be given to systems on this node yet");
     }
     if (path->valuestring[0] == '\0') {
-        disk_problem(problems, HR_E_INVALIDARG, controller, attachment->string, path, "the name of an image",
-                     "upload the disk's image and write its name");
+        disk_problem(problems, HR_E_INVALIDARG, controller, attachment->string, path,
+                     "the name of a disk or an image",
+                     "create a disk, or upload an image, and write its name");
     }
 }
 

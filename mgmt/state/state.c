@@ -10,6 +10,7 @@
 static struct store *store;
 static bool usable;
 static const char *place;
+static struct block_device *data_plane_medium;
 static void (*when_ready)(void);
 
 struct store *state_store(void)
@@ -203,26 +204,6 @@ static void gone(void *arg, enum store_status status)
     when_ready();
 }
 
-static void upload_dropped(void *arg, enum store_status status)
-{
-    (void)arg;
-    if (status != STORE_OK) {
-        plat_log(LOG_WARN, "store: an unfinished upload still takes space: %s", store_status_text(status));
-    }
-}
-
-// Those that the last stop cut short: clients of the API begin anew.
-static void drop_uploads(void)
-{
-    for (struct volume *v = upload_next(store, NULL); v != NULL; v = upload_next(store, v)) {
-        enum store_status status = volume_delete(v, upload_dropped, NULL);
-
-        if (status != STORE_OK) {
-            upload_dropped(NULL, status);
-        }
-    }
-}
-
 static void opened(void *arg, enum store_status status)
 {
     struct store_info info;
@@ -236,7 +217,8 @@ static void opened(void *arg, enum store_status status)
     }
     usable = true;
     state_metrics_init();
-    drop_uploads();
+    state_disks_init(data_plane_medium);
+    state_uploads_init();
     store_get_info(store, &info);
     plat_log(LOG_NOTICE, "store: %s %s, %llu of %llu MB free", place,
              info.formatted ? "formatted" : "mounted", (unsigned long long)info.free_bytes >> 20,
@@ -244,8 +226,9 @@ static void opened(void *arg, enum store_status status)
     state_load_images(images_loaded);
 }
 
-void state_start(struct disk *disk, const char *name, void (*ready)(void))
+void state_start(struct disk *disk, struct block_device *medium, const char *name, void (*ready)(void))
 {
+    data_plane_medium = medium;
     place = name;
     when_ready = ready;
     store = store_open(disk, opened, NULL);

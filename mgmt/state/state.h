@@ -5,9 +5,12 @@
 
 #include "mgmt/store/store.h"
 
+struct block_device; // mgmt/block/block.h
+
 // Opens the store on `disk`, which is called `place`, restores images from it and becomes the core's keeper; then
-// calls ready(). When that fails the log says why, and the node goes on without: nothing is kept.
-void state_start(struct disk *disk, const char *place, void (*ready)(void));
+// calls ready(). When that fails the log says why, and the node goes on without: nothing is kept. `medium` is the same
+// partition in the data plane, where guests' disks read and write it; NULL: guests have none.
+void state_start(struct disk *disk, struct block_device *medium, const char *place, void (*ready)(void));
 struct store *state_store(void); // NULL: none
 
 #endif

@@ -136,122 +136,168 @@ void state_delete_image(const char *name, keeper_done done, void *arg)
     }
 }
 
-// --- from the disk, at boot ---
+// --- from the disk into memory ---
 
-static struct {
+struct load {
     struct volume *volume; // open
     struct image_upload *upload;
     struct volume_io io;
     uint64_t offset;
-    unsigned count;
-    void (*loaded)(void);
-    uint8_t *piece;
-} load;
+    void (*done)(void *arg, const struct core_error *error);
+    void *arg;
+    uint8_t piece[PIECE];
+};
 
-static void load_next(struct volume *v);
-
-static void load_end(const char *problem)
+// Without room in memory the image is there all the same, for what does not need it there.
+static void publish_stored(const struct volume *v)
 {
     struct volume_info info;
-    struct core_error error;
-    struct volume *v = load.volume;
 
     volume_get_info(v, &info);
-    if (problem == NULL && image_upload_seal(load.upload, info.sha256, &error) != CORE_OK) {
-        problem = error.text;
+    if (image_publish_stored(info.name, info.size, info.sha256, info.created_ms) == NULL) {
+        plat_log(LOG_ERROR, "store: image '%s' is not available: management heap is full", info.name);
     }
-    if (problem != NULL) {
-        plat_log(LOG_ERROR, "store: image '%s' is not available: %s", info.name, problem);
-        image_upload_abort(load.upload);
-    } else {
-        image_set_created(image_upload_sealed(load.upload), info.created_ms);
-        image_upload_publish(load.upload);
-        load.count++;
-    }
-    volume_close(v);
-    load_next(volume_next(state_store(), VOLUME_IMAGE, v));
 }
 
-static void load_piece(void);
+static void load_end(struct load *l, const struct core_error *error)
+{
+    struct volume_info info;
+    struct core_error bad;
+
+    volume_get_info(l->volume, &info);
+    if (error == NULL && image_upload_seal(l->upload, info.sha256, &bad) != CORE_OK) {
+        error = &bad;
+    }
+    if (error == NULL) {
+        image_set_created(image_upload_sealed(l->upload), info.created_ms);
+        image_upload_publish(l->upload);
+    } else {
+        image_upload_abort(l->upload);
+        plat_log(LOG_ERROR, "store: image '%s' is not in memory: %s", info.name, error->text);
+        if (error->status == CORE_NO_MEMORY || error->status == CORE_NO_HEAP) {
+            publish_stored(l->volume);
+            error = NULL;
+        }
+    }
+    volume_close(l->volume);
+    l->done(l->arg, error);
+    free(l);
+}
+
+static void load_piece(struct load *l);
 
 static void piece_read(struct volume_io *io, enum store_status status)
 {
+    struct load *l = CONTAINER_OF(io, struct load, io);
     struct volume_info info;
     struct core_error error;
     uint64_t n;
 
-    volume_get_info(load.volume, &info);
-    n = MIN(io->length, info.size - load.offset);
+    volume_get_info(l->volume, &info);
+    n = MIN(io->length, info.size - l->offset);
     if (status != STORE_OK) {
-        load_end(store_status_text(status));
+        state_error(&error, status, "image");
+        load_end(l, &error);
         return;
     }
-    if (image_upload_write(load.upload, load.piece, n, &error) != CORE_OK) {
-        load_end(error.text);
+    if (image_upload_write(l->upload, l->piece, n, &error) != CORE_OK) {
+        load_end(l, &error);
         return;
     }
-    load.offset += n;
-    load_piece();
+    l->offset += n;
+    load_piece(l);
 }
 
-static void load_piece(void)
+static void load_piece(struct load *l)
 {
     struct volume_info info;
 
-    volume_get_info(load.volume, &info);
-    if (load.offset == info.size) {
-        load_end(NULL);
+    volume_get_info(l->volume, &info);
+    if (l->offset == info.size) {
+        load_end(l, NULL);
         return;
     }
-    load.io = (struct volume_io){
-        .volume = load.volume,
+    l->io = (struct volume_io){
+        .volume = l->volume,
         .op = VOLUME_READ,
-        .offset = load.offset,
-        .length = ALIGN_UP(MIN(info.size - load.offset, (uint64_t)PIECE), (uint64_t)DISK_SECTOR),
-        .buffer = load.piece,
+        .offset = l->offset,
+        .length = ALIGN_UP(MIN(info.size - l->offset, (uint64_t)PIECE), (uint64_t)DISK_SECTOR),
+        .buffer = l->piece,
         .done = piece_read,
     };
-    volume_submit(&load.io);
+    volume_submit(&l->io);
 }
 
-static void all_loaded(void)
-{
-    free(load.piece);
-    load.piece = NULL;
-    if (load.count > 0) {
-        plat_log(LOG_NOTICE, "store: %u image%s available", load.count, load.count == 1 ? "" : "s");
-    }
-    load.loaded();
-}
-
-static void load_next(struct volume *v)
+void state_load_image(struct volume *v, void (*done)(void *arg, const struct core_error *error), void *arg)
 {
     struct volume_info info;
     struct core_error error;
+    struct load *l = NULL;
 
-    for (; v != NULL; v = volume_next(state_store(), VOLUME_IMAGE, v)) {
-        volume_get_info(v, &info);
-        if (image_upload_begin(info.name, info.size, &load.upload, &error) == CORE_OK) {
-            volume_open(v);
-            load.volume = v;
-            load.offset = 0;
-            load_piece();
-            return;
-        }
-        plat_log(LOG_ERROR, "store: image '%s' is not available: %s", info.name, error.text);
+    volume_get_info(v, &info);
+    if (info.size <= IMAGE_MEMORY_MAX && (l = calloc(1, sizeof *l)) != NULL &&
+        image_upload_begin(info.name, info.size, &l->upload, &error) != CORE_OK) {
+        plat_log(LOG_ERROR, "store: image '%s' is not in memory: %s", info.name, error.text);
+        free(l);
+        l = NULL;
     }
-    all_loaded();
+    if (l == NULL) {
+        publish_stored(v);
+        done(arg, NULL);
+        return;
+    }
+    volume_open(v);
+    l->volume = v;
+    l->done = done;
+    l->arg = arg;
+    load_piece(l);
+}
+
+// --- at boot: one after the other ---
+
+static struct {
+    struct volume *volume;
+    unsigned count;
+    void (*loaded)(void);
+    bool returned; // an image was done within state_load_image()
+    bool within;
+} boot;
+
+static void load_all(void);
+
+static void one_loaded(void *arg, const struct core_error *error)
+{
+    (void)arg;
+    boot.count += error == NULL;
+    boot.volume = volume_next(state_store(), VOLUME_IMAGE, boot.volume);
+    if (boot.within) {
+        boot.returned = true;
+    } else {
+        load_all();
+    }
+}
+
+static void load_all(void)
+{
+    while (boot.volume != NULL) {
+        boot.returned = false;
+        boot.within = true;
+        state_load_image(boot.volume, one_loaded, NULL);
+        boot.within = false;
+        if (!boot.returned) {
+            return; // one_loaded() goes on
+        }
+    }
+    if (boot.count > 0) {
+        plat_log(LOG_NOTICE, "store: %u image%s available", boot.count, boot.count == 1 ? "" : "s");
+    }
+    boot.loaded();
 }
 
 void state_load_images(void (*loaded)(void))
 {
-    load.loaded = loaded;
-    load.count = 0;
-    load.piece = malloc(PIECE);
-    if (load.piece == NULL) {
-        plat_log(LOG_ERROR, "store: management heap is full; images are not available");
-        loaded();
-        return;
-    }
-    load_next(volume_next(state_store(), VOLUME_IMAGE, NULL));
+    boot.loaded = loaded;
+    boot.count = 0;
+    boot.volume = volume_next(state_store(), VOLUME_IMAGE, NULL);
+    load_all();
 }

@@ -62,11 +62,24 @@ static enum store_status commit(struct txn_queue *q)
                                                                                            : STORE_OK;
 }
 
+static void fail_batch(struct txn *batch, enum store_status status)
+{
+    for (struct txn *t = batch; t != NULL; t = t->next) {
+        t->status = status;
+    }
+}
+
 // Runs `batch`, a list, in one transaction. False: it failed as a whole, and every status says so.
 static bool run_batch(struct txn_queue *q, struct txn *batch)
 {
     enum store_status status;
-    int rc = db_exec(q->db, "BEGIN IMMEDIATE");
+    int rc;
+
+    if (q->failed) {
+        fail_batch(batch, STORE_IO);
+        return false;
+    }
+    rc = db_exec(q->db, "BEGIN IMMEDIATE");
 
     q->flush = false;
     // Some errors end the whole transaction; a savepoint opened then would commit by itself.
@@ -78,6 +91,9 @@ static bool run_batch(struct txn_queue *q, struct txn *batch)
     if (status == STORE_OK) {
         return true;
     }
+    // SQLite could not roll back what is on the disk, and what it has in memory then is neither the old nor the new: it
+    // takes commits that write nothing.
+    q->failed = status == STORE_IO;
     for (struct txn *t = batch; t != NULL; t = t->next) {
         t->status = t->status == STORE_OK || rc != SQLITE_OK ? status : t->status;
     }

@@ -27,7 +27,8 @@ struct txn_queue {
     struct worker_job job;
     struct plat_work tell;
     bool job_queued;
-    bool flush; // a transaction of this batch wants a flush although it may not change anything
+    bool failed; // a commit could not be written: every transaction fails until the store is opened again
+    bool flush;  // a transaction of this batch wants a flush although it may not change anything
     uint64_t commits, transactions;
 };
 

@@ -433,6 +433,12 @@ void upload_suspend(struct upload *u)
     plat_post(&u->end_work, ending);
 }
 
+uint64_t upload_kept(const struct volume *v, bool *active)
+{
+    *active = v->upload != NULL || v->changing;
+    return v->upload != NULL ? v->upload->taken : v->received;
+}
+
 struct volume *upload_next(const struct store *s, const struct volume *previous)
 {
     struct volume *v = previous == NULL ? s->volumes : previous->next;

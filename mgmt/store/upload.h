@@ -32,6 +32,9 @@ void upload_finish(struct upload *u, const uint8_t *sha256, struct volume **imag
 void upload_abort(struct upload *u);
 void upload_suspend(struct upload *u);
 
+// What a later upload_begin() would go on from. *active: one is going on.
+uint64_t upload_kept(const struct volume *v, bool *active);
+
 // Uploads that are suspended or going on, by name; begin with NULL.
 struct volume *upload_next(const struct store *s, const struct volume *previous);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The list of volumes: names, creation, resizing, snapshots.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ struct volume *volume_new(struct store *s, enum volume_kind kind, const char *na
     v->kind = kind;
     v->state = VOLUME_READY;
     v->created_ms = plat_unix_ms();
-    strcpy(v->name, name);
+    snprintf(v->name, sizeof v->name, "%s", name);
     v->flush_last = &v->flush_waiting;
     return v;
 }
@@ -129,6 +130,8 @@ void volume_get_info(const struct volume *v, struct volume_info *out)
         .parent = v->parent,
         .children = v->children,
         .opens = v->opens,
+        .users = v->users,
+        .busy = v->busy > 0 || v->changing,
         .created_ms = v->created_ms,
     };
     memcpy(out->sha256, v->sha256, sizeof out->sha256);
@@ -142,6 +145,18 @@ void volume_open(struct volume *v)
 void volume_close(struct volume *v)
 {
     v->opens--;
+}
+
+void volume_attach(struct volume *v)
+{
+    v->users++;
+    volume_open(v);
+}
+
+void volume_detach(struct volume *v)
+{
+    v->users--;
+    volume_close(v);
 }
 
 unsigned volume_depth(const struct volume *v)

@@ -39,7 +39,8 @@ struct volume_info {
     uint64_t allocated; // bytes of extents
     bool read_only;
     const struct volume *parent; // NULL: none
-    unsigned children, opens;
+    unsigned children, opens, users;
+    bool busy; // accesses, flushes or changes are under way
     int64_t created_ms;
     uint8_t sha256[VOLUME_SHA256]; // of an image
 };
@@ -53,6 +54,9 @@ void volume_get_info(const struct volume *v, struct volume_info *out);
 // Who uses a volume's contents opens it: it is not deleted or snapshot meanwhile.
 void volume_open(struct volume *v);
 void volume_close(struct volume *v);
+// The same for a system that has the disk, which counts as a user.
+void volume_attach(struct volume *v);
+void volume_detach(struct volume *v);
 
 // A disk of `size` bytes (a multiple of 512), all zero or, with a parent (read-only, not larger), like that.
 enum store_status volume_create(struct store *s, const char *name, uint64_t size, struct volume *parent,
@@ -74,13 +78,15 @@ struct volume_run {
 };
 // Where `length` bytes from `offset` begin, and how far that place goes. For readers that access the partition
 // themselves: valid as long as the volume is open, except that what is not owned may become so by VOLUME_FILL or
-// VOLUME_WRITE.
+// VOLUME_WRITE, and what is owned ceases to be by VOLUME_DISCARD.
 void volume_lookup(const struct volume *v, uint64_t offset, uint64_t length, struct volume_run *run);
 
 enum volume_op {
     VOLUME_READ,
     VOLUME_WRITE,
     VOLUME_FILL, // makes every grain that the range touches owned, with the contents it has
+    VOLUME_DISCARD, // gives back every owned grain that lies within the range: it shows the parent's contents or zeros.
+                    // Nobody may be accessing those grains in place
 };
 
 // Belongs to the store until done(), which comes from the event loop.

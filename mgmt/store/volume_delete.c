@@ -8,7 +8,10 @@
 // Extents come back when their rows are gone for good.
 static void release_rows(struct volume *v)
 {
-    for (size_t i = 0; i < v->row_count; i++) {
+    size_t count = v->row_count;
+
+    v->row_count = 0; // they are no transaction's any more
+    for (size_t i = 0; i < count; i++) {
         struct map_slot *slot = map_find(&v->map, v->rows[i].slot);
 
         slot->grains = slot->saved = 0;

@@ -86,6 +86,10 @@ static void gather(struct volume *v)
 
 static int write_row(sqlite3 *db, const struct volume *v, const struct volume_row *row)
 {
+    if (row->grains == 0) { // discarded
+        return db_run(db, "DELETE FROM map WHERE volume = ? AND slot = ?", "ii", (int64_t)v->id,
+                      (int64_t)row->slot);
+    }
     if (row->saved != 0) {
         return db_run(db, "UPDATE map SET grains = ? WHERE volume = ? AND slot = ?", "iii",
                       (int64_t)row->grains, (int64_t)v->id, (int64_t)row->slot);
@@ -96,17 +100,20 @@ static int write_row(sqlite3 *db, const struct volume *v, const struct volume_ro
 
 static int write_rows(sqlite3 *db, const struct volume *v)
 {
-    uint32_t fresh[VOLUME_ROWS];
-    size_t count = 0;
+    uint32_t fresh[VOLUME_ROWS], gone[VOLUME_ROWS];
+    size_t fresh_count = 0, gone_count = 0;
     int rc = SQLITE_OK;
 
     for (size_t i = 0; i < v->row_count && rc == SQLITE_OK; i++) {
         rc = write_row(db, v, &v->rows[i]);
         if (v->rows[i].saved == 0) {
-            fresh[count++] = v->rows[i].extent;
+            fresh[fresh_count++] = v->rows[i].extent;
+        } else if (v->rows[i].grains == 0) {
+            gone[gone_count++] = v->rows[i].extent;
         }
     }
-    return rc == SQLITE_OK ? bitmap_change(db, fresh, count, true) : rc;
+    rc = rc == SQLITE_OK ? bitmap_change(db, fresh, fresh_count, true) : rc;
+    return rc == SQLITE_OK ? bitmap_change(db, gone, gone_count, false) : rc;
 }
 
 static enum store_status flush_run(struct txn *t, sqlite3 *db)
@@ -160,13 +167,20 @@ static void tell(struct volume *v, enum store_status status)
 static void flush_done(struct txn *t, enum store_status status)
 {
     struct volume *v = CONTAINER_OF(t, struct volume, txn);
+    size_t count = v->row_count;
 
     if (status == STORE_IO) {
         store_fail(v->store, "a map could not be written");
     }
-    for (size_t i = 0; i < v->row_count && status == STORE_OK; i++) {
-        map_find(&v->map, v->rows[i].slot)->saved = v->rows[i].grains;
-        v->from = v->rows[i].slot + 1;
+    v->row_count = 0; // they are no transaction's any more
+    for (size_t i = 0; i < count; i++) {
+        struct map_slot *slot = map_find(&v->map, v->rows[i].slot);
+
+        if (status == STORE_OK) {
+            slot->saved = v->rows[i].grains;
+            v->from = v->rows[i].slot + 1;
+        }
+        volume_release_slot(v, slot); // if all of it was discarded, before the transaction or meanwhile
     }
     if (status == STORE_OK && v->more) {
         submit(v);

@@ -89,9 +89,21 @@ struct piece { // of a write, within one slot
     struct map_slot *slot;
 };
 
+// Is a transaction about the slot under way? Then its outcome decides.
+static bool in_transaction(const struct volume *v, const struct map_slot *slot)
+{
+    for (size_t i = 0; i < v->row_count; i++) {
+        if (map_find(&v->map, v->rows[i].slot) == slot) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void volume_release_slot(struct volume *v, struct map_slot *slot)
 {
-    if (slot->extent != MAP_NO_EXTENT && slot->grains == 0 && slot->saved == 0) {
+    if (slot->extent != MAP_NO_EXTENT && slot->grains == 0 && slot->saved == 0 && v->writing != slot &&
+        !in_transaction(v, slot)) {
         space_give(&v->store->space, slot->extent);
         slot->extent = MAP_NO_EXTENT;
         v->extents--;
@@ -116,13 +128,17 @@ static enum store_status write_extent(struct volume *v, const struct piece *p, c
                                       uint64_t offset, uint64_t length, uint16_t mask)
 {
     enum store_status status = take_extent(v, p->slot);
+    enum disk_status written;
 
     if (status != STORE_OK) {
         return status;
     }
-    if (worker_write(&v->store->content,
-                     extent_sector(v->store, p->slot->extent) + offset % LAYOUT_EXTENT / DISK_SECTOR, data,
-                     length / DISK_SECTOR) != DISK_OK) {
+    v->writing = p->slot; // a map that is committed meanwhile leaves the extent alone
+    written = worker_write(&v->store->content,
+                           extent_sector(v->store, p->slot->extent) + offset % LAYOUT_EXTENT / DISK_SECTOR,
+                           data, length / DISK_SECTOR);
+    v->writing = NULL;
+    if (written != DISK_OK) {
         volume_release_slot(v, p->slot);
         return STORE_IO;
     }
@@ -218,6 +234,26 @@ static enum store_status write_range(struct volume *v, uint64_t offset, const ui
     return STORE_OK;
 }
 
+// Grains within the range are not the volume's any more. An extent without any is free when that is committed; one
+// that the database never knew is free at once.
+static void discard_range(struct volume *v, uint64_t offset, uint64_t length)
+{
+    uint64_t end = offset + length == ALIGN_UP(v->size, (uint64_t)DISK_SECTOR)
+                       ? ALIGN_UP(offset + length, (uint64_t)MAP_GRAIN) // there is nothing behind it
+                       : ALIGN_DOWN(offset + length, (uint64_t)MAP_GRAIN);
+
+    for (uint64_t at = ALIGN_UP(offset, (uint64_t)MAP_GRAIN); at < end; at += MAP_GRAIN) {
+        struct map_slot *slot = map_find(&v->map, at / LAYOUT_EXTENT);
+        uint16_t bit = (uint16_t)(1u << at / MAP_GRAIN % MAP_SLOT_GRAINS);
+
+        if (slot != NULL && (slot->grains & bit)) {
+            slot->grains &= (uint16_t)~bit;
+            map_dirty(&v->map, at / LAYOUT_EXTENT);
+            volume_release_slot(v, slot);
+        }
+    }
+}
+
 // --- requests ---
 
 static bool valid(const struct volume_io *io)
@@ -241,6 +277,10 @@ static enum store_status perform(struct volume_io *io)
     }
     if (!store_usable(v->store)) {
         return STORE_IO;
+    }
+    if (io->op == VOLUME_DISCARD) {
+        discard_range(v, io->offset, io->length);
+        return STORE_OK;
     }
     return write_range(v, io->offset, io->op == VOLUME_WRITE ? io->buffer : NULL, io->length);
 }

@@ -30,7 +30,8 @@ struct volume {
     char name[VOLUME_NAME_MAX + 1];
     uint64_t size;
     struct volume *parent;
-    unsigned children, opens, busy; // busy: accesses and flushes under way
+    unsigned children, opens, users; // users: those of the opens that are systems
+    unsigned busy;                   // accesses and flushes under way
     uint64_t extents;
     int64_t created_ms;
     uint8_t sha256[VOLUME_SHA256];
@@ -38,11 +39,12 @@ struct volume {
     uint64_t received;             // by it, as far as it is recorded
     struct volume_digest progress; // of these bytes
     struct map map;
+    const struct map_slot *writing; // the content worker is writing into its extent
     // writing the map (volume_flush.c) or deleting it (volume_delete.c): rows of the transaction under way
     struct txn txn;
     struct volume_row *rows;
-    size_t row_count;
-    uint64_t from; // slot where the next transaction goes on
+    size_t row_count; // 0: none is under way
+    uint64_t from;    // slot where the next transaction goes on
     bool more;
     struct volume_flush *flushing, *flush_waiting, **flush_last;
 };
@@ -64,7 +66,7 @@ int volume_insert(sqlite3 *db, const struct volume *v);
 
 // Frees a volume that was never recorded, with its extents.
 void volume_drop(struct volume *v);
-// Gives an extent that holds nothing back.
+// Gives an extent that holds nothing, and that nothing is being written into, back.
 void volume_release_slot(struct volume *v, struct map_slot *slot);
 // The event loop's part of a deletion that is committed: invisible from now on, extents come back step by step.
 void volume_purge(struct volume *v);

@@ -8,8 +8,11 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
+import threading
 import time
+import urllib.parse
 
 import pytest
 from booted import BUILD, KEELCTL
@@ -197,6 +200,127 @@ def test_image_errors(keelctl, tmp_path):
 
 
 # ---- systems ---------------------------------------------------------------------------------------
+
+
+# ---- a node with a state partition: uploads that go on, disks ----------------------------------------
+
+
+@pytest.fixture(scope="module")
+def kept_sim(tmp_path_factory):
+    simulation = Simulation(tmp_path_factory.mktemp("state") / "state.img")
+    yield simulation
+    simulation.stop()
+
+
+@pytest.fixture
+def kept(kept_sim, tmp_path):
+    return Keelctl(kept_sim, tmp_path / "config")
+
+
+class Cutter(threading.Thread):
+    """A port that leads to the node, and cuts each connection that has carried as many bytes as the list says next."""
+
+    def __init__(self, url, limits):
+        super().__init__(daemon=True)
+        host, port = urllib.parse.urlsplit(url).netloc.split(":")
+        self.target = (host, int(port))
+        self.limits = limits
+        self.cuts = 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            self.carry(client)
+
+    def carry(self, client):
+        """One connection; keelctl has one at a time."""
+        carried = 0
+        with client, socket.create_connection(self.target) as node:
+            while True:
+                for source in select.select([client, node], [], [])[0]:
+                    data = source.recv(1 << 16)
+                    if not data:
+                        return
+                    (node if source is client else client).sendall(data)
+                    carried += len(data) if source is client else 0
+                if self.limits and carried > self.limits[0]:
+                    self.limits.pop(0)
+                    self.cuts += 1
+                    return
+
+
+def test_an_upload_goes_on_after_lost_connections(kept, kept_sim, tmp_path):
+    content = os.urandom(1 << 20) * 33 + b"the end"
+    (tmp_path / "large").write_bytes(content)
+    cutter = Cutter(kept_sim.url, [9 << 20, 5 << 20, 3 << 20])
+    out, err = kept("image", "put", "large", tmp_path / "large", KEELSON_NODE=cutter.url)
+    cutter.listener.close()
+    assert cutter.cuts == 3
+    places = [int(place) for place in re.findall(r"large: going on at byte (\d+)", err)]
+    assert places == sorted(places) and len(places) == 3 and places[0] > 4 << 20, err
+    digest = hashlib.sha256(content).hexdigest()
+    assert digest in out
+    image = kept.json("image", "show", "large")
+    assert image["Size"] == len(content) and image["Sha256"].lower() == digest
+    # What an earlier run has left is used by a later one.
+    kept("image", "delete", "large")
+    cutter = Cutter(kept_sim.url, [9 << 20])
+    process = subprocess.Popen([KEELCTL, "image", "put", "large", tmp_path / "large"], stderr=subprocess.PIPE,
+                               env=dict(kept.env, KEELSON_NODE=cutter.url), stdout=subprocess.DEVNULL)
+    while b"large: going on" not in process.stderr.readline():
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    cutter.listener.close()
+    assert digest in kept("image", "put", "large", tmp_path / "large")[0]
+    assert kept.json("image", "list")["Uploads"] == []
+    kept("image", "delete", "large")
+
+
+def test_foreign_disk_formats_are_converted(kept, tmp_path):
+    """By qemu-img; here by a script of that name that shows how it was called."""
+    tool = tmp_path / "bin" / "qemu-img"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\n[ $# = 7 ] || exit 3\n[ -s \"$6\" ] || exit 4\necho \"$1 $2 $3 $4 $5\" >\"$7\"\n")
+    tool.chmod(0o755)
+    path = f"{tool.parent}:{os.environ['PATH']}"
+    files = {"qcow2": b"QFI\xfb" + bytes(1020), "vhdx": b"vhdxfile" + bytes(1016), "vpc": bytes(1024) + b"conectix" + bytes(504)}
+    for form, content in files.items():
+        (tmp_path / form).write_bytes(content)
+        kept("image", "put", form, tmp_path / form, PATH=path)
+        expected = f"convert -f {form} -O raw\n".encode()
+        assert kept.json("image", "show", form)["Sha256"].lower() == hashlib.sha256(expected).hexdigest()
+        kept("image", "put", form, tmp_path / form, "--raw", PATH=path)
+        assert kept.json("image", "show", form)["Sha256"].lower() == hashlib.sha256(content).hexdigest()
+    assert "qemu-utils" in kept("image", "put", "x", tmp_path / "qcow2", status=1, PATH="/nonexistent")[1]
+    tool.write_text("#!/bin/sh\nexit 1\n")
+    assert "could not convert" in kept("image", "put", "x", tmp_path / "qcow2", status=1, PATH=path)[1]
+    for form in files:
+        kept("image", "delete", form)
+
+
+def test_disks(kept):
+    assert kept("disk", "create", "root", "--size", "1G")[0] == "root: created, 1.0 GiB\n"
+    assert kept.json("disk", "show", "root")["Size"] == 1 << 30
+    kept("disk", "resize", "root", "1500M")
+    kept("disk", "snapshot", "root", "then")
+    kept("disk", "create", "other", "--snapshot", "then")
+    assert "upon" in kept("disk", "show", "other")[0]
+    rows = [line.split() for line in kept("disk", "list")[0].splitlines()]
+    assert [row[:2] for row in rows[1:]] == [["other", "disk"], ["root", "disk"], ["then", "snapshot"]]
+    assert "E_BUSY" in kept("disk", "delete", "then", status=1)[1]
+    for arguments in (["create", "x"], ["create", "x", "--size", "1X"], ["create", "x", "--size", "1G", "--image", "a", "--snapshot", "b"],
+                      ["resize", "x", "-1"], ["create", "x", "--size", "20000G"]):
+        assert kept("disk", *arguments, status=USAGE)[1]
+    assert kept("-o", "name", "disk", "list")[0].split() == ["other", "root", "then"]
+    for name in ("other", "root", "then"):
+        kept("disk", "delete", name)
 
 
 def test_life_by_short_options(keelctl, kernel):

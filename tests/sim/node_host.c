@@ -13,11 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mgmt/block/block.h"
 #include "mgmt/core/auth.h"
 #include "mgmt/core/core.h"
 #include "mgmt/core/keeper.h"
 #include "mgmt/core/network.h"
 #include "mgmt/hcs/server.h"
+#include "mgmt/rt/wake.h"
 #include "mgmt/state/state.h"
 #include "tests/sim/disk_file.h"
 #include "tests/sim/dp_sim.h"
@@ -53,6 +55,17 @@ static struct options parse(int argc, char **argv)
 
 static bool done;
 
+// --- the data plane's part of guests' disks: simulated guests do not use theirs ---
+
+struct wake wake_data;
+
+void wake(struct wake *w)
+{
+    (void)w;
+}
+
+static struct block_device medium = {.max_sectors = BLOCK_MAX_SECTORS, .max_segments = BLOCK_MAX_SEGMENTS};
+
 static void state_ready(void)
 {
     done = true;
@@ -69,7 +82,7 @@ static void start_state(const char *file)
         perror(file);
         exit(1);
     }
-    state_start(&disk.disk, file, state_ready);
+    state_start(&disk.disk, &medium, file, state_ready);
     while (!done) {
         plat_host_step(1000);
     }

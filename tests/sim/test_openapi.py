@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The API's description against a running API: routes and methods, parameters, statuses, documents."""
 import base64
+import hashlib
 import http.client
 import json
 import pathlib
+import random
 import re
 import ssl
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -209,7 +212,7 @@ def test_described_parameters_are_read(api, system):
     """A value that cannot be right is refused by the parameter's name."""
     tried = set()
     for method, template, operation in api.operations():
-        names = {"id": system if "operations" in template else SYSTEM}
+        names = {"id": system if "operations" in template else SYSTEM, "name": "disk"}
         for parameter in operation["parameters"]:
             if parameter["in"] != "query":
                 continue
@@ -217,7 +220,7 @@ def test_described_parameters_are_read(api, system):
             answer = api.call(method, template, 400, query={parameter["name"]: "-1" if integer else "{"}, **names)
             assert not integer or parameter["name"] in answer.message(), (template, answer.body)
             tried.add(parameter["name"])
-    assert tried == {"from", "timeoutMs", "query", "port", "contents", "cpu"}
+    assert tried == {"from", "timeoutMs", "query", "port", "contents", "cpu", "size", "image", "snapshot", "as"}
 
 
 def test_bodies(api, system):
@@ -226,8 +229,111 @@ def test_bodies(api, system):
         if method != "POST":
             continue
         body = operation.get("requestBody")
-        answer = api.call(method, template, 400, b"{", id=SYSTEM)
+        answer = api.call(method, template, 400, b"{", id=SYSTEM, name="disk")
         assert ("no options" in answer.message()) == (body is None), template
+
+
+def check_disks(call):
+    """Disks, snapshots, children; a system that has one keeps others off it."""
+    create, snapshot, resize = "/v1/disks/{name}", "/v1/disks/{name}/snapshot", "/v1/disks/{name}/resize"
+    blank = call("POST", create, 201, name="root", query={"size": 1 << 20}).json()
+    assert blank["Size"] == 1 << 20 and blank["Allocated"] == 0 and not blank["ReadOnly"]
+    call("POST", create, 409, name="root", query={"size": 1 << 20})
+    call("POST", create, 400, name="odd", query={"size": 1000})
+    call("POST", create, 404, name="child", query={"snapshot": "none"})
+    call("POST", create, 400, name="child", query={"snapshot": "root"})
+    kernel = (DEPS / "linux" / "vmlinuz").stat().st_size
+    child = call("POST", create, 201, name="child", query={"image": "vmlinuz"}).json()
+    assert child["Image"] == "vmlinuz" and child["Size"] == (kernel + 511) // 512 * 512
+    assert call("POST", resize, 200, name="root", query={"size": 1 << 21}).json()["Size"] == 1 << 21
+    call("POST", resize, 400, name="root", query={"size": 1 << 20})
+    call("POST", resize, 404, name="none", query={"size": 1 << 20})
+    assert call("POST", snapshot, 201, name="root", query={"as": "then"}).json()["ReadOnly"]
+    call("POST", snapshot, 400, name="root")
+    call("POST", snapshot, 409, name="root", query={"as": "child"})
+    assert call("GET", "/v1/disks/{name}", 200, name="root").json()["Snapshot"] == "then"
+    call("GET", "/v1/disks/{name}", 404, name="none")
+    call("DELETE", "/v1/disks/{name}", 409, name="then")
+    attached = json.loads(json.dumps(DOCUMENT))
+    attached["VirtualMachine"]["Devices"]["Scsi"] = {"0": {"Attachments": {"0": {"Type": "VirtualDisk", "Path": "root"}}}}
+    call("POST", "/v1/hcs/systems/{id}", 202, attached, id="first")
+    call("POST", "/v1/hcs/systems/{id}", 409, attached, id="second")
+    assert call("GET", "/v1/disks/{name}", 200, name="root").json()["Systems"] == 1
+    call("DELETE", "/v1/disks/{name}", 409, name="root")
+    call("POST", snapshot, 409, name="root", query={"as": "now"})
+    call("POST", "/v1/hcs/systems/{id}/start", 202, id="first")
+    call("POST", "/v1/hcs/systems/{id}/terminate", 202, id="first")
+    call("GET", "/v1/hcs/systems/{id}/exit", 200, query={"timeoutMs": 30000}, id="first")
+    attached["VirtualMachine"]["Devices"]["Scsi"]["0"]["Attachments"]["0"]["Path"] = "then"
+    call("POST", "/v1/hcs/systems/{id}", 400, attached, id="second")
+    assert [d["Name"] for d in call("GET", "/v1/disks", 200).json()["Disks"]] == ["child", "root", "then"]
+    for name in ("child", "root", "then"):
+        call("DELETE", "/v1/disks/{name}", 204, name=name)
+    call("DELETE", "/v1/disks/{name}", 404, name="root")
+
+
+def cut_off(api, name, content, sent):
+    """An upload that announces all of the content, sends `sent` bytes of it, and goes away."""
+    connection = http.client.HTTPSConnection(urllib.parse.urlsplit(api.sim.url).netloc, timeout=TIMEOUT_S,
+                                             context=ssl._create_unverified_context())
+    login = base64.b64encode(f"admin:{api.sim.secret}".encode()).decode()
+    connection.putrequest("PUT", f"/v1/images/{name}")
+    for field, value in (("Authorization", f"Basic {login}"), ("Content-Length", len(content)),
+                         ("Content-Range", f"bytes 0-{len(content) - 1}/{len(content)}")):
+        connection.putheader(field, value)
+    connection.endheaders()
+    connection.send(content[:sent])
+    connection.close()
+
+
+def upload_state(api, name):
+    return next((u for u in api.call("GET", "/v1/images", 200).json()["Uploads"] if u["Name"] == name), None)
+
+
+def wait_suspended(api, name):
+    deadline = time.monotonic() + TIMEOUT_S
+    while (state := upload_state(api, name)) is None or state["State"] != "Suspended":
+        assert time.monotonic() < deadline, state
+    return state["Received"]
+
+
+def test_uploads_are_taken_up_again(api):
+    content = random.Random(3).randbytes((5 << 20) + 77)
+    size = len(content)
+
+    def put(expected, first, total=size, body=None, **headers):
+        headers["Content-Range"] = f"bytes {first}-{total - 1}/{total}"
+        return api.call("PUT", "/v1/images/{name}", expected, content[first:] if body is None else body, headers=headers,
+                        name="large")
+
+    cut_off(api, "large", content, 3 << 20)
+    received = wait_suspended(api, "large")
+    assert 0 < received <= 3 << 20 and received % (256 << 10) == 0
+    assert str(received) in put(409, received - 512).message()
+    put(400, received, body=content[received + 1:])
+    digest = hashlib.sha256(content).hexdigest()
+    image = put(201, received, **{"X-Content-SHA256": digest}).json()
+    assert image["Sha256"].lower() == digest and image["Size"] == size and image["InMemory"]
+    assert upload_state(api, "large") is None
+    assert api.call("POST", "/v1/store/check", 200, query={"contents": 1}).json()["Problems"] == 0
+    # Replaced from the beginning; a wrong digest drops all of it, and the old image stays.
+    put(422, 0, **{"X-Content-SHA256": "0" * 64})
+    assert upload_state(api, "large") is None
+    assert api.call("GET", "/v1/images/{name}", 200, name="large").json()["Sha256"].lower() == digest
+    cut_off(api, "large", content, 3 << 20)
+    wait_suspended(api, "large")
+    put(201, 0)
+    # What is too large is refused before it is sent, what nobody wants any more can be dropped.
+    huge = api.call("PUT", "/v1/images/{name}", 507, iter([b"x"]), name="large",
+                    headers={"Content-Range": f"bytes 0-{(1 << 40) - 1}/{1 << 40}"})
+    assert "free" in huge.message()
+    for wrong in ("bytes 5-4/6", "bytes 0-4/6", "bytes */6", "items 0-5/6", "bytes 0-5/6x"):
+        api.call("PUT", "/v1/images/{name}", 400, b"123456", headers={"Content-Range": wrong}, name="large")
+    cut_off(api, "other", content, 3 << 20)
+    wait_suspended(api, "other")
+    api.call("DELETE", "/v1/images/{name}/upload", 204, name="other")
+    api.call("DELETE", "/v1/images/{name}/upload", 404, name="other")
+    api.call("DELETE", "/v1/images/{name}", 204, name="large")
 
 
 def test_life_cycle(api, system):
@@ -251,6 +357,7 @@ def test_life_cycle(api, system):
     call("PUT", "/v1/images/{name}", 409, b"x", name="vmlinuz")
     call("DELETE", "/v1/images/{name}", 409, name="vmlinuz")
     call("DELETE", "/v1/images/{name}", 404, name="other")
+    check_disks(call)
     call("GET", "/v1/hcs/systems", 200, query={"query": json.dumps({"Ids": [SYSTEM]})})
     assert [s["Id"] for s in call("POST", "/v1/hcs/systems", 200, {"Ids": [SYSTEM]}).json()] == [SYSTEM]
     assert call("POST", "/v1/hcs/systems", 200, {"Ids": ["none"]}).json() == []
@@ -386,6 +493,8 @@ def test_without_a_store():
         api = Api(simulation)
         api.call("GET", "/v1/store", 501)
         api.call("POST", "/v1/store/check", 501)
+        api.call("GET", "/v1/disks", 501)
+        api.call("POST", "/v1/disks/{name}", 501, name="root", query={"size": 512})
         api.call("PUT", "/v1/images/{name}", 201, b"x", name="x")
         api.call("DELETE", "/v1/images/{name}", 204, name="x")
     finally:

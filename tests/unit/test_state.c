@@ -1,4 +1,4 @@
-// srcs: mgmt/state/state.c mgmt/state/state_image.c mgmt/state/state_metrics.c mgmt/core/keeper.c mgmt/core/image.c mgmt/core/event.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/disk_sim.c tests/sim/plat_host.c mgmt/store/check.c mgmt/store/db.c mgmt/store/fiber.c mgmt/store/fiber_switch.S mgmt/store/layout.c mgmt/store/map.c mgmt/store/record.c mgmt/store/scrub.c mgmt/store/space.c mgmt/store/store.c mgmt/store/txn.c mgmt/store/upload.c mgmt/store/vfs.c mgmt/store/volume.c mgmt/store/volume_delete.c mgmt/store/volume_flush.c mgmt/store/volume_io.c mgmt/store/volume_load.c mgmt/store/worker.c
+// srcs: mgmt/state/state.c mgmt/state/state_image.c mgmt/state/state_metrics.c mgmt/core/keeper.c mgmt/core/image.c mgmt/core/event.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/disk_sim.c tests/sim/plat_host.c mgmt/store/check.c mgmt/store/db.c mgmt/store/fiber.c mgmt/store/fiber_switch.S mgmt/store/layout.c mgmt/store/map.c mgmt/store/record.c mgmt/store/scrub.c mgmt/store/space.c mgmt/store/store.c mgmt/store/txn.c mgmt/store/upload.c mgmt/store/vfs.c mgmt/store/volume.c mgmt/store/volume_delete.c mgmt/store/volume_flush.c mgmt/store/volume_io.c mgmt/store/volume_load.c mgmt/store/worker.c mgmt/state/state_disk.c mgmt/state/state_disks.c mgmt/block/mapped_disk.c mgmt/block/block.c mgmt/state/state_upload.c
 // libs: sqlite3 mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // The store in the node: what the core hands to its keeper is there after a restart.
@@ -14,6 +14,7 @@
 #include "mgmt/core/image.h"
 #include "mgmt/core/keeper.h"
 #include "mgmt/hcs/metrics.h"
+#include "mgmt/rt/wake.h"
 #include "mgmt/state/state.h"
 #include "mgmt/store/upload.h"
 #include "tests/sim/disk_sim.h"
@@ -22,10 +23,16 @@
 #define SECTORS (24u * 2048u)
 
 static struct disk_sim disk;
+struct wake wake_data;
 static bool done;
 static enum core_status result;
 
-// --- /metrics is not part of this test ---
+// --- the data plane and /metrics are not part of this test ---
+
+void wake(struct wake *w)
+{
+    (void)w;
+}
 
 void metrics_source_add(struct metrics_source *s)
 {
@@ -67,7 +74,7 @@ static void kept(void *arg, const struct core_error *error)
 
 static void start(void)
 {
-    state_start(&disk.disk, "disk0p4", ready);
+    state_start(&disk.disk, NULL, "disk0p4", ready);
     wait_done();
 }
 

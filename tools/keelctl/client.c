@@ -268,14 +268,14 @@ static int tell_progress(void *arg, curl_off_t down_total, curl_off_t down, curl
     const struct upload *u = arg;
 
     (void)down_total, (void)down, (void)up_total;
-    u->progress(u->arg, (uint64_t)up);
+    u->progress(u->arg, u->offset + (uint64_t)up);
     return 0;
 }
 
 enum status client_upload(struct client *c, const char *path, const struct upload *u, struct answer *a)
 {
     struct curl_slist *fields = curl_slist_append(NULL, "Content-Type: application/octet-stream");
-    char digest[96];
+    char digest[96], range[96];
     enum status status;
 
     *a = (struct answer){0};
@@ -291,7 +291,12 @@ enum status client_upload(struct client *c, const char *path, const struct uploa
     curl_easy_setopt(c->curl, CURLOPT_READFUNCTION, give_body);
     curl_easy_setopt(c->curl, CURLOPT_READDATA, u);
     if (u->size >= 0) {
-        curl_easy_setopt(c->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)u->size);
+        curl_easy_setopt(c->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)u->size - (curl_off_t)u->offset);
+    }
+    if (u->resumable) {
+        snprintf(range, sizeof range, "Content-Range: bytes %llu-%lld/%lld", (unsigned long long)u->offset,
+                 (long long)u->size - 1, (long long)u->size);
+        fields = curl_slist_append(fields, range);
     }
     curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, tell_progress);

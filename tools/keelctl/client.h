@@ -36,8 +36,10 @@ struct upload {
     size_t (*read)(void *arg, char *buffer, size_t size); // (size_t)-1 aborts; the reader has said why
     void (*progress)(void *arg, uint64_t sent);
     void *arg;
-    int64_t size;       // -1: unknown
+    int64_t size;       // of all of it; -1: unknown
     const char *sha256; // hexadecimal, or NULL
+    bool resumable;     // the node keeps what has arrived; needs the size
+    uint64_t offset;    // where to begin: read() does
 };
 enum status client_upload(struct client *c, const char *path, const struct upload *u, struct answer *a);
 

@@ -3,14 +3,23 @@
 #include "tools/keelctl/keelctl.h"
 
 #define CREATE_OPTIONS                                                                                       \
-    "file kernel initrd cmdline memory cpus nic owner start console port from idle no-wait timeout"
+    "file kernel initrd cmdline memory cpus disk nic owner start console port from idle no-wait timeout"
 
 const struct command commands[] = {
-    {"image", "put", "NAME FILE", 2, 2, "", "upload a file, or standard input (-), as an image", image_put,
+    {"image", "put", "NAME FILE", 2, 2, "raw", "upload a file, or standard input (-), as an image", image_put,
      false},
     {"image", "list", "", 0, 0, "", "images and uploads in progress", image_list, false},
     {"image", "show", "NAME", 1, 1, "", "one image", image_show, false},
     {"image", "delete", "NAME", 1, 1, "", "delete an image that no system uses", image_delete, false},
+
+    {"disk", "create", "NAME", 1, 1, "size image snapshot", "create a disk on the state partition",
+     disk_create, false},
+    {"disk", "list", "", 0, 0, "", "disks and snapshots", disk_list, false},
+    {"disk", "show", "NAME", 1, 1, "", "one disk", disk_show, false},
+    {"disk", "resize", "NAME BYTES", 2, 2, "", "make a disk larger", disk_resize, false},
+    {"disk", "snapshot", "NAME SNAPSHOT", 2, 2, "", "keep what a disk holds, and go on upon it",
+     disk_snapshot, false},
+    {"disk", "delete", "NAME", 1, 1, "", "delete a disk or a snapshot", disk_delete, false},
 
     {"system", "create", "ID", 1, 1, CREATE_OPTIONS, "define a system by a document or by short options",
      system_create, false},

@@ -45,6 +45,30 @@ static char *document_from_file(const char *name)
     return text;
 }
 
+// "root,data:ro" as attachments of one controller, in this order.
+static void add_disks(cJSON *devices, const char *list)
+{
+    cJSON *attachments = cJSON_AddObjectToObject(
+        cJSON_AddObjectToObject(cJSON_AddObjectToObject(devices, "Scsi"), "0"), "Attachments");
+
+    for (unsigned lun = 0; *list != '\0'; lun++) {
+        size_t length = strcspn(list, ",");
+        bool read_only = length > 3 && strncmp(list + length - 3, ":ro", 3) == 0;
+        char key[12], *name = strndup(list, read_only ? length - 3 : length);
+        cJSON *disk;
+
+        snprintf(key, sizeof key, "%u", lun);
+        disk = cJSON_AddObjectToObject(attachments, key);
+        cJSON_AddStringToObject(disk, "Type", "VirtualDisk");
+        cJSON_AddStringToObject(disk, "Path", name);
+        if (read_only) {
+            cJSON_AddTrueToObject(disk, "ReadOnly");
+        }
+        free(name);
+        list += length + (list[length] == ',');
+    }
+}
+
 // The document that the short options stand for; NULL and said if they do not suffice.
 static char *document_from_options(const struct options *o)
 {
@@ -85,6 +109,9 @@ static char *document_from_options(const struct options *o)
             cJSON_AddStringToObject(adapter, "EndpointId", o->nic);
         }
     }
+    if (o->disk != NULL) {
+        add_disks(devices, o->disk);
+    }
     text = cJSON_Print(root);
     cJSON_Delete(root);
     return text;
@@ -93,7 +120,7 @@ static char *document_from_options(const struct options *o)
 static bool mixes_file_and_options(const struct options *o)
 {
     return o->file != NULL &&
-           (o->kernel || o->initrd || o->cmdline || o->memory || o->cpus || o->owner || o->nic);
+           (o->kernel || o->initrd || o->cmdline || o->memory || o->cpus || o->disk || o->owner || o->nic);
 }
 
 // What a command that ran an operation prints.

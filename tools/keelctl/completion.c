@@ -23,7 +23,8 @@ static const char *const middle =
     "    --secret|-s|--cacert|--file|-f) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
     "    --output|-o) COMPREPLY=($(compgen -W 'human json name' -- \"$cur\")); return ;;\n"
     "    --types) COMPREPLY=($(compgen -W 'Memory Statistics TerminateOnLastHandleClosed' -- \"$cur\")); return ;;\n"
-    "    --kernel|-k|--initrd|-i) COMPREPLY=($(compgen -W \"$(_keelctl_names image list)\" -- \"$cur\")); return ;;\n"
+    "    --disk|-d|--snapshot) COMPREPLY=($(compgen -W \"$(_keelctl_names disk list)\" -- \"$cur\")); return ;;\n"
+    "    --kernel|-k|--initrd|-i|--image) COMPREPLY=($(compgen -W \"$(_keelctl_names image list)\" -- \"$cur\")); return ;;\n"
     "    esac\n";
 
 static const char *const tail = "    COMPREPLY=($(compgen -W \"$list\" -- \"$cur\"))\n"
@@ -110,6 +111,8 @@ static void print_names(void)
            "        case \"${words[0]} ${words[1]}\" in\n"
            "        'system create'|*' list') ;;\n"
            "        'system '*) list=$(_keelctl_names system list) ;;\n"
+           "        'disk create') ;;\n"
+           "        'disk '*) list=$(_keelctl_names disk list) ;;\n"
            "        'image '*) list=$(_keelctl_names image list) ;;\n"
            "        'switch create'|'endpoint create') ;;\n"
            "        'switch '*) list=$(_keelctl_names switch list) ;;\n"

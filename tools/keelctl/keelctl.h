@@ -42,6 +42,8 @@ struct options {
     const char *nic;
     const char *on_switch, *mac, *vlan, *tagged, *rate;
     bool allow_spoofing;
+    const char *disk;
+    const char *size, *image, *snapshot;
     const char *types;
     const char *port;
     const char *from;
@@ -53,6 +55,7 @@ struct options {
     bool force;
     bool follow;
     bool fresh;
+    bool raw;
 };
 
 struct client;
@@ -76,6 +79,13 @@ enum status image_put(struct client *c, const struct options *o, char **argument
 enum status image_list(struct client *c, const struct options *o, char **arguments);
 enum status image_show(struct client *c, const struct options *o, char **arguments);
 enum status image_delete(struct client *c, const struct options *o, char **arguments);
+
+enum status disk_list(struct client *c, const struct options *o, char **arguments);
+enum status disk_show(struct client *c, const struct options *o, char **arguments);
+enum status disk_create(struct client *c, const struct options *o, char **arguments);
+enum status disk_resize(struct client *c, const struct options *o, char **arguments);
+enum status disk_snapshot(struct client *c, const struct options *o, char **arguments);
+enum status disk_delete(struct client *c, const struct options *o, char **arguments);
 
 enum status system_create(struct client *c, const struct options *o, char **arguments);
 enum status system_start(struct client *c, const struct options *o, char **arguments);
