@@ -95,6 +95,9 @@
 #define LWIP_TCP_TIMESTAMPS 0
 // Initial sequence numbers by RFC 6528 (net/net.c).
 #define LWIP_HOOK_TCP_ISN net_tcp_isn
+// A new connection may take the place of one in TIME-WAIT (net/time_wait.c).
+#define LWIP_HOOK_IP4_INPUT net_ip4_input
+#define LWIP_HOOK_IP6_INPUT net_ip6_input
 #define LWIP_HOOK_FILENAME "net/lwip_hooks.h"
 
 // --- applications ---

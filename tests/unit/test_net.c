@@ -1,4 +1,4 @@
-// srcs: net/net.c net/stream_lwip.c net/stream.c net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c tests/sim/plat_host.c tests/sim/http_demo.c
+// srcs: net/net.c net/time_wait.c net/stream_lwip.c net/stream.c net/http.c net/http_out.c net/http_parse.c net/http_request.c net/http_route.c net/http_answer.c net/http_ws.c net/ws.c tests/sim/plat_host.c tests/sim/http_demo.c
 // libs: lwip llhttp mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // The IP stack against itself: two processes, each with its own lwIP, joined by a wire; and a DHCP client
