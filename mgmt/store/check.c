@@ -32,7 +32,8 @@ void report_problem(struct store_report *report, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(report->text + used, STORE_TEXT_MAX, fmt, ap);
         va_end(ap);
-        strcat(report->text, "\n");
+        used += strlen(report->text + used);
+        report->text[used] = '\n'; // there is room for one more, and what follows is zero
     }
 }
 
@@ -109,10 +110,11 @@ static uint64_t check_chunk(struct check *c, uint64_t chunk, const uint8_t *bits
 
     for (uint64_t i = 0; i < BITMAP_CHUNK_BYTES * 8; i++) {
         if (bits[i / 8] >> i % 8 & 1) {
+            unsigned long long extent = chunk * BITMAP_CHUNK_BYTES * 8 + i;
+
             set++;
-            if (!seen(c, chunk * BITMAP_CHUNK_BYTES * 8 + i)) {
-                report_problem(c->report, "extent %llu is taken in the bitmap and in no map",
-                               (unsigned long long)(chunk * BITMAP_CHUNK_BYTES * 8 + i));
+            if (!seen(c, extent)) {
+                report_problem(c->report, "extent %llu is taken in the bitmap and in no map", extent);
             }
         }
     }

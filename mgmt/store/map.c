@@ -16,12 +16,12 @@ struct map_slot *map_find(const struct map *m, uint64_t slot)
 static bool grow(struct map *m, size_t count)
 {
     size_t larger = MAX(count, m->count + m->count / 2);
-    struct map_chunk **chunks = realloc(m->chunks, larger * sizeof *chunks);
+    struct map_chunk **chunks = realloc(m->chunks, larger * sizeof(void *));
 
     if (chunks == NULL) {
         return false;
     }
-    memset(chunks + m->count, 0, (larger - m->count) * sizeof *chunks);
+    memset(chunks + m->count, 0, (larger - m->count) * sizeof(void *));
     m->chunks = chunks;
     m->count = larger;
     return true;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Records: a sorted list in memory, a table on disk.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,8 +35,8 @@ static struct record *make(const char *kind, const char *name, const void *body,
     struct record *r = calloc(1, sizeof *r + length + 1);
 
     if (r != NULL) {
-        strcpy(r->kind, kind);
-        strcpy(r->name, name);
+        snprintf(r->kind, sizeof r->kind, "%s", kind);
+        snprintf(r->name, sizeof r->name, "%s", name);
         r->length = length;
         if (length > 0) {
             memcpy(r->body, body, length);
