@@ -7,6 +7,7 @@ import ssl
 
 import pytest
 from booted import booted
+from wire import Wire, request
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +79,29 @@ def test_openapi_describes_routes(client):
 
 
 def test_openapi_get_routes_answer(client):
-    """Every GET route without parameters answers 200."""
+    """Every GET route without parameters answers 200, those that have an end."""
     paths = json.loads(client.curl("/openapi.json")[2])["paths"]
-    for path in (p for p, methods in paths.items() if "get" in methods and "{" not in p):
+    routes = {p: methods["get"] for p, methods in paths.items() if "get" in methods and "{" not in p}
+    endless = [p for p, route in routes.items() if "text/event-stream" in route["responses"]["200"]["content"]]
+    assert endless == ["/v1/events/stream"]
+    for path in routes.keys() - set(endless):
         assert client.curl(path)[0] == 200, path
+
+
+def test_event_stream():
+    """What a browser's EventSource does: the events so far, and after a break those behind the last one seen."""
+    def numbers(count, **headers):
+        with Wire(booted("svm")) as wire:
+            wire.send(request(wire.secret, "GET", "/v1/events/stream", **headers))
+            seen, found = b"", []
+            while len(found) < count:
+                seen += wire.socket.recv(65536)
+                found = re.findall(rb"^id: (\d+)\n.*\n.*\n\n", seen, re.MULTILINE)
+            return [int(n) for n in found[:count]]
+
+    first, second = numbers(2)
+    assert first < second
+    assert numbers(1, Last_Event_ID=str(first)) == [second]
 
 
 @pytest.mark.parametrize("path, arguments, expected", [
