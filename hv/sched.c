@@ -5,6 +5,7 @@
 #include "hv/context.h"
 #include "hv/exit.h"
 #include "hv/sched_priv.h"
+#include "hv/trace.h"
 #include "hv/watchdog.h"
 
 void sched_init_cpu(uint32_t index)
@@ -390,6 +391,7 @@ static inline struct vp *switch_out(struct cpu *c, struct vp *vp, uint64_t now)
     if (fair) {
         charge(vp, ran, now);
     }
+    trace_left(vp);
     spin_lock(&s->lock);
     s->current = NULL;
     timer_heap_add(&s->heap, vp);

@@ -20,6 +20,7 @@ struct ring {
 static struct ring rings[HV_MAX_CPUS];
 static const struct virt_ops *plain; // the back end's own table
 static struct virt_ops traced;
+bool trace_on;
 
 static struct hv_x_trace_record *record_at(const struct ring *r, uint64_t sequence)
 {
@@ -48,7 +49,7 @@ static __attribute__((noinline)) void record(const struct vp *vp, enum hv_x_trac
 
 static void traced_run(struct vp *vp)
 {
-    plain->vp_run(vp);
+    vp = vp_enter(plain->vp_run, vp);
     record(vp, HV_X_TRACE_EXIT, vp->exit.reason, vp_reg(vp, HV_REG_RIP), vp->exit.qual[0]);
 }
 
@@ -58,9 +59,8 @@ static void traced_load(struct vp *vp)
     plain->vp_load(vp);
 }
 
-static void traced_unload(struct vp *vp)
+void trace_record_left(const struct vp *vp)
 {
-    plain->vp_unload(vp);
     record(vp, HV_X_TRACE_SWITCH_OUT, __atomic_load_n(&vp->block, __ATOMIC_RELAXED) & 0xffff, vp->vruntime,
            0);
 }
@@ -90,15 +90,16 @@ hv_status_t trace_start(void)
         traced = *plain;
         traced.vp_run = traced_run;
         traced.vp_load = traced_load;
-        traced.vp_unload = traced_unload;
     }
     __atomic_store_n(&virt, &traced, __ATOMIC_RELEASE);
+    __atomic_store_n(&trace_on, true, __ATOMIC_RELEASE);
     return HV_STATUS_SUCCESS;
 }
 
 // A processor may be in the middle of traced_run() for long: the rings and the copy stay.
 void trace_stop(void)
 {
+    __atomic_store_n(&trace_on, false, __ATOMIC_RELEASE);
     if (plain != NULL) {
         __atomic_store_n(&virt, plain, __ATOMIC_RELEASE);
     }

@@ -116,7 +116,7 @@ struct virt_ops {
     void (*context_restore)(struct vp *vp);
 
     // One entry and exit. General registers live in vp->regs->gpr[] (RSP excepted). Fills vp->exit. Called by
-    // virt_run() only, as it preserves no register but RSP.
+    // vp_enter() only, as it preserves no register but RSP.
     void (*vp_run)(struct vp *vp);
 
     // Registers that are not in vp->regs->gpr[] and not APIC/synthetic: RSP RIP RFLAGS CRn XFEM is not
@@ -160,21 +160,24 @@ extern const struct virt_ops *virt;
 extern struct virt_caps virt_caps;
 extern const struct virt_ops vmx_ops, svm_ops;
 
-// virt->vp_run(): the guest has all registers meanwhile. The back end's exit finds the VP on the stack.
-static inline struct vp *virt_run(struct vp *vp)
+// Calls a vp_run(): the guest has all registers meanwhile. The back end's exit finds the VP on the stack.
+static inline struct vp *vp_enter(void (*run)(struct vp *vp), struct vp *vp)
 {
 #ifdef KEELSON_HV
-    void (*run)(struct vp *) = virt->vp_run;
-
     __asm__ volatile("push %%rbx\n\tmov %%rbx, %%rdi\n\tcall *%%rax\n\tpop %%rbx"
                      : "+a"(run), "+b"(vp)
                      :
                      : "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
                        "r15", "memory", "cc");
 #else
-    virt->vp_run(vp);
+    run(vp);
 #endif
     return vp;
+}
+
+static inline struct vp *virt_run(struct vp *vp)
+{
+    return vp_enter(virt->vp_run, vp);
 }
 
 // MSR accesses that do not exit: one 8 KiB read/write permission image for children, one for root, in the

@@ -272,6 +272,7 @@ static void test_trace(void **state)
     (void)state;
     fake_virt_guest = exit_by_cpuid;
     virt->vp_run(vp);
+    trace_left(vp);
     read_trace(0, &out);
     assert_int_equal(out.count, 0);
     assert_int_equal(trace(HV_X_TRACE_START, 0), HV_STATUS_SUCCESS);
@@ -280,7 +281,7 @@ static void test_trace(void **state)
     fake_set_reg(vp, HV_REG_RIP, 0x1234);
     virt->vp_load(vp);
     virt->vp_run(vp);
-    virt->vp_unload(vp);
+    trace_left(vp);
     read_trace(0, &out);
     assert_int_equal(out.count, 3);
     assert_int_equal(out.record[0].type, HV_X_TRACE_SWITCH_IN);
