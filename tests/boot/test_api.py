@@ -88,7 +88,7 @@ def test_openapi_get_routes_answer(client):
         assert client.curl(path)[0] == 200, path
 
 
-def test_event_stream():
+def test_event_stream(client):
     """What a browser's EventSource does: the events so far, and after a break those behind the last one seen."""
     def numbers(count, **headers):
         with Wire(booted("svm")) as wire:
@@ -99,6 +99,8 @@ def test_event_stream():
                 found = re.findall(rb"^id: (\d+)\n.*\n.*\n\n", seen, re.MULTILINE)
             return [int(n) for n in found[:count]]
 
+    client.keelctl("image", "put", "streamed", __file__)
+    client.keelctl("image", "delete", "streamed")
     first, second = numbers(2)
     assert first < second
     assert numbers(1, Last_Event_ID=str(first)) == [second]
