@@ -155,6 +155,14 @@ static bool deadlines_work(void)
     return !fired;
 }
 
+// QEMU 7.2 adds its flag for a virtual interrupt to those for real ones without a lock (helper_vmrun()), and may so lose one
+// that another thread sets at that moment: the local APIC has the request, and the processor does not know of it. When the
+// task priority is written the APIC looks again.
+void apic_look_again(void)
+{
+    apic_write(APIC_TPR, 0);
+}
+
 void apic_timer_calibrate(void)
 {
     if (tsc_deadline && deadlines_work()) {

@@ -93,6 +93,7 @@ uint32_t apic_id(void);
 void apic_eoi(void);
 void apic_send_ipi(uint32_t apic_id, uint32_t icr_low); // SDM 3A "Interrupt Command Register (ICR)"
 void apic_send_nmi_to_others(void);
+void apic_look_again(void);      // an interrupt that QEMU lost is found
 void apic_timer_calibrate(void); // boot processor, after tsc_calibrate()
 void tsc_calibrate(const struct boot_info *info);
 void tsc_delay_us(uint32_t us);
