@@ -59,7 +59,8 @@ static void answer_late(struct plat_work *work)
     answer(r, r->status);
 }
 
-static void save_setting(const char *name, const void *body, size_t length, keeper_done done, void *arg)
+// NULL, and answered, without memory.
+static struct request *begin(const char *name, keeper_done done, void *arg)
 {
     struct request *r = calloc(1, sizeof *r);
     struct core_error error;
@@ -67,13 +68,28 @@ static void save_setting(const char *name, const void *body, size_t length, keep
     if (r == NULL) {
         state_error(&error, STORE_NO_HEAP, name);
         done(arg, &error);
-        return;
+        return NULL;
     }
     r->done = done;
     r->arg = arg;
-    r->status = store_put(store, STORE_SETTING, name, body, length, answer, r);
-    if (r->status != STORE_OK) {
+    return r;
+}
+
+// The store has taken it and will answer; or it has not, and the answer comes in a later turn.
+static void begun(struct request *r, enum store_status status)
+{
+    if (status != STORE_OK) {
+        r->status = status;
         plat_post(&r->late, answer_late);
+    }
+}
+
+static void save_setting(const char *name, const void *body, size_t length, keeper_done done, void *arg)
+{
+    struct request *r = begin(name, done, arg);
+
+    if (r != NULL) {
+        begun(r, store_put(store, STORE_SETTING, name, body, length, answer, r));
     }
 }
 
@@ -90,19 +106,10 @@ static size_t get_setting(const char *name, void *body, size_t room)
 
 static void delete_setting(const char *name, keeper_done done, void *arg)
 {
-    struct request *r = calloc(1, sizeof *r);
-    struct core_error error;
+    struct request *r = begin(name, done, arg);
 
-    if (r == NULL) {
-        state_error(&error, STORE_NO_HEAP, name);
-        done(arg, &error);
-        return;
-    }
-    r->done = done;
-    r->arg = arg;
-    r->status = store_delete(store, STORE_SETTING, name, answer, r);
-    if (r->status != STORE_OK) {
-        plat_post(&r->late, answer_late);
+    if (r != NULL) {
+        begun(r, store_delete(store, STORE_SETTING, name, answer, r));
     }
 }
 
