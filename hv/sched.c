@@ -8,6 +8,8 @@
 #include "hv/trace.h"
 #include "hv/watchdog.h"
 
+#define SPARE_KICKS_HZ 100
+
 void sched_init_cpu(uint32_t index)
 {
     cpus[index].sched = &scheds[index];
@@ -504,10 +506,30 @@ static void run_chain(struct cpu *c, struct vp *vp)
     }
 }
 
+// A processor that runs no VPs (cpu_first) keeps those that do from missing an interrupt: QEMU may lose one at an entry,
+// though its local APIC has it, and a guest that does not exit by itself would run on for ever. Any other interrupt
+// makes the APIC look again (docs/decisions.md, "Interrupts that QEMU loses").
+static void spare_loop(struct cpu *c)
+{
+    for (;;) {
+        for (uint32_t i = cpu_first; i < cpu_count; i++) {
+            if (cpus[i].online && __atomic_load_n(&scheds[i].current, __ATOMIC_RELAXED) != NULL) {
+                cpu_kick(i);
+            }
+        }
+        arm(c, host_tsc() + host_tsc_hz / SPARE_KICKS_HZ);
+        host_halt();
+        sched_timer_check();
+    }
+}
+
 void sched_loop(void)
 {
     struct cpu *c = this_cpu();
 
+    if (c->index < cpu_first) {
+        spare_loop(c);
+    }
     for (;;) {
         struct vp *vp = choose(c);
 

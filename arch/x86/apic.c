@@ -157,7 +157,7 @@ static bool deadlines_work(void)
 
 // QEMU 7.2 adds its flag for a virtual interrupt to those for real ones without a lock (helper_vmrun()), and may so lose one
 // that another thread sets at that moment: the local APIC has the request, and the processor does not know of it. When the
-// task priority is written the APIC looks again.
+// task priority is written the APIC looks again. (The virtual one is safe: V_IRQ stays set in the VMCB until it is taken.)
 void apic_look_again(void)
 {
     apic_write(APIC_TPR, 0);

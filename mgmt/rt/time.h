@@ -14,6 +14,9 @@ struct time_scale {
 };
 struct time_scale time_scale_make(uint64_t from_hz, uint64_t to_hz);
 uint64_t time_scale_apply(struct time_scale s, uint64_t value);
+// The first value, or at most a few ticks behind it, that `back` takes to `value` or more: `there` is the inverse of
+// it. Both are rounded, so that what one of them says is early by the other after a while.
+uint64_t time_scale_reach(struct time_scale there, struct time_scale back, uint64_t value);
 
 // Wall clock = monotonic + offset, where the offset drifts to its target by at most 1/200 (5 ms a second).
 // Differences above TIME_STEP_MS are corrected at once.

@@ -29,7 +29,7 @@ uint64_t plat_now_ns(void)
 
 uint64_t time_ns_to_tsc(uint64_t now_ns)
 {
-    return base_tsc + time_scale_apply(to_tsc, now_ns) + 1; // rounded up
+    return base_tsc + time_scale_reach(to_tsc, to_ns, now_ns);
 }
 
 int64_t plat_unix_ms(void)

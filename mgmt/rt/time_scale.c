@@ -12,6 +12,19 @@ uint64_t time_scale_apply(struct time_scale s, uint64_t value)
     return (uint64_t)(((unsigned __int128)value * s.mult) >> 32);
 }
 
+uint64_t time_scale_reach(struct time_scale there, struct time_scale back, uint64_t value)
+{
+    uint64_t at = time_scale_apply(there, value) + 1;
+    uint64_t got = time_scale_apply(back, at);
+
+    // What is missing is one part in 2^32 of the value, and of that so much is missing in the second turn.
+    for (unsigned turn = 0; got < value && turn < 4; turn++) {
+        at += time_scale_apply(there, value - got) + 1;
+        got = time_scale_apply(back, at);
+    }
+    return at;
+}
+
 static int64_t slewed(const struct time_wall *w, uint64_t now_ns)
 {
     int64_t limit = (int64_t)((now_ns - w->since_ns) / (1000 * TIME_SLEW_DIVISOR));

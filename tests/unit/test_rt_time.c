@@ -21,6 +21,26 @@ static void scales_without_overflow(void **state)
     assert_int_equal(time_scale_apply(time_scale_make(1000000, SECOND_NS), 7), 7000);
 }
 
+// A deadline must have come when its interrupt comes, at any uptime: who finds it a nanosecond away waits for another.
+static void deadlines_have_come_when_they_fire(void **state)
+{
+    static const uint64_t rates[] = {1000000, 25000001, 999999999, 2100000000, 2700038000ull, 5800000000ull};
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+        struct time_scale to_ns = time_scale_make(rates[i], SECOND_NS),
+                          to_tsc = time_scale_make(SECOND_NS, rates[i]);
+
+        for (uint64_t ns = 1; ns < 365ull * 86400 * SECOND_NS; ns = ns * 3 + 7) {
+            uint64_t tsc = time_scale_reach(to_tsc, to_ns, ns), got = time_scale_apply(to_ns, tsc);
+
+            assert_true(got >= ns);
+            assert_true(got - ns <=
+                        3 * (SECOND_NS / rates[i] + 1)); // and is not late by more than its rounding
+        }
+    }
+}
+
 static void small_corrections_are_slewed(void **state)
 {
     struct time_wall w = {0};
@@ -76,9 +96,12 @@ static void reader_behind_the_writer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scales_without_overflow),        cmocka_unit_test(small_corrections_are_slewed),
-        cmocka_unit_test(never_runs_backwards_on_a_slew), cmocka_unit_test(large_corrections_step),
+        cmocka_unit_test(scales_without_overflow),
+        cmocka_unit_test(small_corrections_are_slewed),
+        cmocka_unit_test(never_runs_backwards_on_a_slew),
+        cmocka_unit_test(large_corrections_step),
         cmocka_unit_test(reader_behind_the_writer),
+        cmocka_unit_test(deadlines_have_come_when_they_fire),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

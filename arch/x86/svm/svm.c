@@ -275,21 +275,11 @@ static void requeue_event(struct vmcb *v)
     v->event_inj = info;
 }
 
-// V_IRQ is clear after an exit: the interrupt has been taken. But QEMU's threads may lose it as they lose real ones
-// (apic_look_again() in arch/x86/apic.c). Then the guest stands where it stood, with interrupts on; a handler that has
-// come back to there would have left by its EOI first.
-static bool lost_v_irq(const struct vmcb *v, uint64_t rip, uint64_t rsp)
-{
-    return virt_caps.spare_boot_cpu && v->exit_code == SVM_EXIT_INTR && v->rip == rip && v->rsp == rsp &&
-           (v->rflags & RFLAGS_IF) != 0;
-}
-
 static void svm_vp_run(struct vp *vp)
 {
     struct vmcb *v = vmcb_of(vp);
     struct cpu *c = this_cpu();
     uint8_t *tpr = (uint8_t *)vp->apic_page + 0x80;
-    uint64_t rip = v->rip, rsp = v->rsp;
 
     refresh_asid(vp, &asids[c->index]);
     v->v_tpr = *tpr >> 4;
@@ -301,10 +291,7 @@ static void svm_vp_run(struct vp *vp)
     }
     v->event_inj = 0;
     requeue_event(v);
-    if (vp->svm.by_v_irq && (v->v_irq & 1) == 0) {
-        vp->svm.by_v_irq = lost_v_irq(v, rip, rsp);
-        v->v_irq |= vp->svm.by_v_irq;
-    }
+    vp->svm.by_v_irq = vp->svm.by_v_irq && (v->v_irq & 1) != 0; // else it was taken
     svm_decode_exit(vp);
 }
 
