@@ -506,9 +506,9 @@ static void run_chain(struct cpu *c, struct vp *vp)
     }
 }
 
-// A processor that runs no VPs (cpu_first) keeps those that do from missing an interrupt: QEMU may lose one at an entry,
-// though its local APIC has it, and a guest that does not exit by itself would run on for ever. Any other interrupt
-// makes the APIC look again (docs/decisions.md, "Interrupts that QEMU loses").
+// A processor that runs no VPs (cpu_first) keeps those that do from missing interrupts that QEMU loses at an entry. They
+// look again after the exit, but a guest that spins with interrupts off may not exit (docs/decisions.md, "Interrupts
+// that QEMU loses").
 static void spare_loop(struct cpu *c)
 {
     for (;;) {

@@ -155,9 +155,9 @@ static bool deadlines_work(void)
     return !fired;
 }
 
-// QEMU 7.2 adds its flag for a virtual interrupt to those for real ones without a lock (helper_vmrun()), and may so lose one
-// that another thread sets at that moment: the local APIC has the request, and the processor does not know of it. When the
-// task priority is written the APIC looks again. (The virtual one is safe: V_IRQ stays set in the VMCB until it is taken.)
+// A VMRUN of QEMU 7.2 adds its flag for a virtual interrupt to those for real ones without a lock (helper_vmrun()), and so may
+// lose one that another thread sets at that moment: the local APIC has the request, and the processor does not know of it.
+// When the task priority is written the APIC looks again. (The virtual one is safe: V_IRQ stays set until it is taken.)
 void apic_look_again(void)
 {
     apic_write(APIC_TPR, 0);

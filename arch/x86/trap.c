@@ -116,9 +116,6 @@ void host_interrupt_window(void)
 
 void host_halt(void)
 {
-    if (virt_caps.spare_boot_cpu) { // QEMU, with a thread a processor
-        apic_look_again();
-    }
     __asm__ volatile("sti; hlt; cli" : : : "memory");
 }
 

@@ -280,6 +280,7 @@ static void svm_vp_run(struct vp *vp)
     struct vmcb *v = vmcb_of(vp);
     struct cpu *c = this_cpu();
     uint8_t *tpr = (uint8_t *)vp->apic_page + 0x80;
+    bool may_lose = virt_caps.spare_boot_cpu && (v->v_irq & 1) != 0;
 
     refresh_asid(vp, &asids[c->index]);
     v->v_tpr = *tpr >> 4;
@@ -291,6 +292,9 @@ static void svm_vp_run(struct vp *vp)
     }
     v->event_inj = 0;
     requeue_event(v);
+    if (__builtin_expect(may_lose, 0)) {
+        apic_look_again();
+    }
     vp->svm.by_v_irq = vp->svm.by_v_irq && (v->v_irq & 1) != 0; // else it was taken
     svm_decode_exit(vp);
 }
