@@ -31,9 +31,11 @@ FUZZ_GRACE_S = 240  # beyond a run's own time: reading its corpus, the last inpu
 PYTEST_TIMEOUT_S = 3000
 TAIL_LINES = 60
 WHY_COLUMNS = 400  # of a failure's message in the closing lines
-# Tiers whose tests run in several processes side by side: name -> pytest's expression for what belongs to it. A
-# node in Bochs takes one processor; whatever starts one has "vtx" in its name. A lane has nodes of its own.
-LANES = {"boot": {"svm": "not vtx", "vtx": "vtx"}}
+# Tiers whose tests run in two processes side by side, each one tier after the other: name of the process -> pytest's
+# expression for what belongs to it. A node in Bochs takes one processor; whatever starts one has "vtx" in its name. A
+# lane has nodes of its own.
+LANED = ("guest", "boot")
+LANES = {"svm": "not vtx", "vtx": "vtx"}
 # cmocka's TAP output, one line a case; 1.1.5 writes a skipped case as "not ok N # SKIP name".
 TAP = re.compile(r"^(not ok|ok) \d+ (?:- )?(?P<skip># SKIP )?(?P<name>\S.*)$")
 
@@ -196,19 +198,23 @@ def parse_junit(path, tier):
     return tally
 
 
-def run_pytest(args, tier):
-    if not list((ROOT / "tests" / tier).glob("test_*.py")):
-        return Tally()
-    lanes = LANES.get(tier, {"": ""})
-    total = Tally()
-    with concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
-        for tally in pool.map(lambda lane: run_lane(args, tier, lane, lanes[lane]), lanes):
-            total.add(tally)
-    return total
+def run_lanes(args, tiers):
+    """The booted tiers: lanes side by side, and the tiers of a lane one after the other. Returns a tally for each tier."""
+    totals = {tier: Tally() for tier in tiers}
+
+    def run_lane(lane):
+        return [(tier, run_pytest(args, tier, lane)) for tier in tiers]
+
+    with concurrent.futures.ThreadPoolExecutor(len(LANES)) as pool:
+        for tallies in pool.map(run_lane, LANES):
+            for tier, tally in tallies:
+                totals[tier].add(tally)
+    return totals
 
 
-def run_lane(args, tier, lane, expression):
-    """One pytest process over a tier's files."""
+def run_pytest(args, tier, lane=""):
+    """One pytest process over a tier's files, or over those tests of it that belong to a lane."""
+    expression = LANES.get(lane)
     folder = ROOT / "tests" / tier
     log_dir = args.build / "test" / tier
     log_dir.mkdir(parents=True, exist_ok=True)
@@ -266,14 +272,17 @@ def main():
     args = parser.parse_args()
     args.build, args.deps = args.build.resolve(), args.deps.resolve()
 
+    laned = [tier for tier in args.tiers if tier in LANED]
+    alone = {"unit": run_unit, "fuzz": run_fuzz, "sim": lambda args: run_pytest(args, "sim")}
     total = Tally()
-    for tier in args.tiers:
+    for tiers in [[tier] for tier in args.tiers if tier in alone] + [laned] * bool(laned):
         started = time.monotonic()
-        print(f"== {tier}", flush=True)
-        tally = {"unit": run_unit, "fuzz": run_fuzz}.get(tier, lambda args, tier=tier: run_pytest(args, tier))(args)
-        print(f"   {tier}: {time.monotonic() - started:.0f} s, {tally.passed} of "
-              f"{tally.passed + tally.failed + tally.skipped} cases good", flush=True)
-        total.add(tally)
+        print(f"== {', '.join(tiers)}", flush=True)
+        tallies = run_lanes(args, tiers) if tiers is laned else {tiers[0]: alone[tiers[0]](args)}
+        print(f"   {', '.join(tiers)}: {time.monotonic() - started:.0f} s", flush=True)
+        for tier, tally in tallies.items():
+            print(f"   {tier}: {tally.passed} of {tally.passed + tally.failed + tally.skipped} cases good", flush=True)
+            total.add(tally)
     for text in total.skips:
         print(f"SKIP {text}")
     for name in total.failures:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from booted import Booted, booted
-from linux_guest import GUEST_BOOT_S, upload
+from linux_guest import GUEST_BOOT_S, SMALL_CMDLINE, SMALL_READY, upload, upload_small
 from screen import read_screen
 from shell import ANSWER_S, LEAVE, MONITOR, PROMPT, Shell
 
@@ -49,21 +49,25 @@ def test_facts_of_the_node(machine, shell):
 
 
 def test_guest_from_the_shell(machine, shell):
-    """An uploaded kernel started and watched from the console alone."""
-    upload(machine.client)
-    assert {"vmlinuz", "initrd"} <= set(rows(shell.run("image list")))
-    created = shell.run("system create web --kernel vmlinuz --initrd initrd --memory 256 --cpus 2")
-    assert created == "web: created"
+    """An uploaded kernel started and watched from the console alone: Linux, in Bochs a small one."""
+    if machine.engine == "svm":
+        upload(machine.client)
+        images, boot = {"vmlinuz", "initrd"}, "--kernel vmlinuz --initrd initrd"
+    else:
+        upload_small(machine.client)
+        images, boot = {"small"}, f"--kernel small --cmdline {SMALL_CMDLINE}"
+    assert images <= set(rows(shell.run("image list")))
+    assert shell.run(f"system create web {boot} --memory 256 --cpus 2") == "web: created"
     assert shell.run("system start web") == "web: started"
     assert rows(shell.run("system list"))["web"][0] == "Running"
     assert re.search(r"SystemStarted +web", shell.run("events"))
 
 
 def test_guest_console(machine, shell):
-    """Attached, and detached again. In Bochs (where this would take minutes) only to the kernel's first lines."""
+    """Attached, and detached again."""
     if machine.engine == "vtx":
         shell.node.send_line("console web")
-        shell.node.wait_for(r"Linux version 6\.", GUEST_BOOT_S["vtx"])
+        shell.node.wait_for(SMALL_READY, shell.patience)
         shell.node.send(LEAVE)
         shell.node.wait_for(r"\[web: detached\]\s", shell.patience)
         shell.node.wait_for(PROMPT, shell.patience)
@@ -77,8 +81,8 @@ def test_guest_console(machine, shell):
 def test_hypervisor_counters(shell):
     """Of the guest of the test before."""
     exits = rows(shell.run("hv exits web"))
-    assert int(exits["cpuid"][0].replace(",", "")) > 0
-    assert int(exits["all"][0].replace(",", "")) > int(exits["cpuid"][0].replace(",", ""))
+    assert int(exits["io"][0].replace(",", "")) > 0
+    assert int(exits["all"][0].replace(",", "")) > int(exits["io"][0].replace(",", ""))
     partitions = shell.run("hv partitions")
     assert "management" in partitions and "web" in partitions
     vps = [line for line in shell.run("hv vps web").splitlines() if " web " in line]

@@ -5,13 +5,11 @@ import os
 import re
 
 import pytest
-from booted import BUILD, Booted
+from booted import BUILD, SECOND_DISK_SIZE, Booted, booted, second_disk
 from test_console import Shell, rows
 
-from tools.emul.bochs import remove_lock
-
 MIB = 1 << 20
-SIZE = 16 * 63 * 16 * 512  # whole cylinders for Bochs: 7.9 MiB
+SIZE = SECOND_DISK_SIZE
 BAD_SECTOR = 3000
 SLOW_WRITES = 40000  # bytes a second: a MiB takes longer than the ten seconds that a driver waits
 TIMEOUT_S = 90
@@ -23,7 +21,6 @@ def make_image(folder, name):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.img"
     path.write_bytes(os.urandom(SIZE))
-    remove_lock(path)
     return path
 
 
@@ -46,22 +43,21 @@ class Machine:
     """A node with further disks: driver -> image file. In QEMU `drive` makes the -drive option of an image."""
 
     def __init__(self, name, engine, drive=bad_disk):
-        folder = BUILD / "test" / "boot" / name
-        drivers = list(DEVICES) if engine == "svm" else ["ide"]
-        self.images = {driver: make_image(folder, driver) for driver in drivers}
-        if engine == "svm":
-            extra = [argument for driver in drivers for argument in qemu_disk(driver, drive(self.images[driver]))]
+        if engine == "vtx":
+            self.booted = booted(engine)
+            self.images = {"ide": second_disk(engine)}
         else:
-            extra = [f"ata0-slave: type=disk, path={self.images['ide']}, mode=flat"]
-        self.booted = Booted(name, engine, extra=extra)
+            self.images = {driver: make_image(BUILD / "test" / "boot" / name, driver) for driver in DEVICES}
+            extra = [argument for driver in DEVICES for argument in qemu_disk(driver, drive(self.images[driver]))]
+            self.booted = Booted(name, engine, extra=extra)
         self.shell = Shell(self.booted)
         self.can_fail = engine == "svm"
 
     def stop(self):
-        self.booted.stop()
-        for path in self.images.values():
-            path.unlink()
-            remove_lock(path)
+        if self.can_fail:  # not the one that others share
+            self.booted.stop()
+            for path in self.images.values():
+                path.unlink()
 
     def name_of(self, driver):
         """The added disk of this driver: the one without partitions."""

@@ -100,9 +100,13 @@ def coverage(engine, only_booted=False):
     return total
 
 
+def booted_engines():
+    return [engine for engine in ENGINES if any(MACHINES[machine][0] == engine for machine in _runs)]
+
+
 def coverage_table():
     """The table as text, of the machines that have run; empty if none has."""
-    by_engine = {engine: coverage(engine, only_booted=True) for engine in ENGINES}
+    by_engine = {engine: coverage(engine, only_booted=True) for engine in booted_engines()}
     keys = list(dict.fromkeys(key for counts in by_engine.values() for key in counts))
     lines = []
     for kind, name in keys:
@@ -114,6 +118,6 @@ def coverage_table():
                 text = "cannot occur"
             cells.append(f"{engine}: {text:<26}")
         lines.append(" ".join(cells).rstrip())
-    for engine in ENGINES if keys else ():
+    for engine in by_engine:
         lines += [f"cannot occur on {engine}: {name}: {why}" for name, why in excused(engine).items()]
     return "\n".join(lines)

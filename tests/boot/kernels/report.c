@@ -140,6 +140,23 @@ static void multiboot_map(const struct multiboot_info *info)
     }
 }
 
+static bool stays; // the word in its command line
+
+static void command_line(const char *s)
+{
+    static const char word[] = "stay";
+
+    line("cmdline ", s);
+    for (; !stays && *s != 0; s++) {
+        unsigned i = 0;
+
+        while (i < sizeof(word) - 1 && s[i] == word[i]) {
+            i++;
+        }
+        stays = i == sizeof(word) - 1;
+    }
+}
+
 static void multiboot(const struct multiboot_info *info)
 {
     text("protocol multiboot\n");
@@ -148,7 +165,7 @@ static void multiboot(const struct multiboot_info *info)
     named(" upper ", info->mem_upper);
     put('\n');
     line("loader ", at(info->boot_loader_name));
-    line("cmdline ", at(info->cmdline));
+    command_line(at(info->cmdline));
     multiboot_map(info);
     for (uint32_t i = 0; i < info->mods_count; i++) {
         const uint32_t *entry = at(info->mods_addr + 16 * i);
@@ -176,7 +193,7 @@ static void pvh(const struct start_info *info)
     named("version ", info->version);
     named(" flags ", info->flags);
     put('\n');
-    line("cmdline ", at(info->cmdline));
+    command_line(at(info->cmdline));
     for (uint32_t i = 0; i < info->map_entries; i++) {
         const uint64_t *entry = at(info->map + 24 * i);
 
@@ -230,5 +247,8 @@ void report(uint32_t eax, uint32_t ebx)
     text(" KiB\n");
     machine();
     text("end\n");
+    while (stays) {
+        __asm__ volatile("hlt");
+    }
     outb(SLEEP_PORT, SLEEP_S5);
 }
