@@ -6,6 +6,7 @@
 
 #include "tools/keelctl/client.h"
 #include "tools/keelctl/json.h"
+#include "tools/keelctl/list.h"
 #include "tools/keelctl/operation.h"
 #include "tools/keelctl/out.h"
 
@@ -60,34 +61,25 @@ static enum status run(struct client *c, const struct options *o, const char *me
     return status;
 }
 
+static void disk_row(struct table *t, const cJSON *item)
+{
+    table_cell(t, "%s", json_shown(item, "Name"));
+    table_cell(t, "%s", is_snapshot(item) ? "snapshot" : "disk");
+    table_cell(t, "%s", bytes_text(json_number(item, "Size")));
+    table_cell(t, "%s", bytes_text(json_number(item, "Allocated")));
+    table_cell(t, "%s", base_text(item));
+    table_cell(t, "%.0f", json_number(item, "Systems"));
+    table_cell(t, "%s", time_text(json_text(item, "Created")));
+}
+
 enum status disk_list(struct client *c, const struct options *o, char **arguments)
 {
     static const char *const headers[] = {"NAME", "KIND",    "SIZE",    "ALLOCATED",
                                           "BASE", "SYSTEMS", "CREATED", NULL};
-    struct answer a;
-    enum status status = client_request(c, "GET", "/v1/disks", NULL, &a);
-    const cJSON *item;
-    struct table t;
+    static const struct listing listing = {headers, "Disks", disk_row};
 
     (void)arguments;
-    if (status == STATUS_OK && o->output == OUTPUT_JSON) {
-        printf("%s\n", a.body);
-    } else if (status == STATUS_OK) {
-        table_init(&t, headers);
-        cJSON_ArrayForEach(item, json_at(a.json, "Disks"))
-        {
-            table_cell(&t, "%s", json_shown(item, "Name"));
-            table_cell(&t, "%s", is_snapshot(item) ? "snapshot" : "disk");
-            table_cell(&t, "%s", bytes_text(json_number(item, "Size")));
-            table_cell(&t, "%s", bytes_text(json_number(item, "Allocated")));
-            table_cell(&t, "%s", base_text(item));
-            table_cell(&t, "%.0f", json_number(item, "Systems"));
-            table_cell(&t, "%s", time_text(json_text(item, "Created")));
-        }
-        table_print(&t, o->output == OUTPUT_NAME);
-    }
-    answer_free(&a);
-    return status;
+    return list_show(c, o, "/v1/disks", &listing);
 }
 
 enum status disk_show(struct client *c, const struct options *o, char **arguments)
@@ -174,12 +166,6 @@ enum status disk_snapshot(struct client *c, const struct options *o, char **argu
 
 enum status disk_delete(struct client *c, const struct options *o, char **arguments)
 {
-    char *path = client_path(DISKS, arguments[0], "");
-    struct answer a;
-    enum status status = client_request(c, "DELETE", path, NULL, &a);
-
     (void)o;
-    answer_free(&a);
-    free(path);
-    return status;
+    return item_delete(c, DISKS, arguments[0]);
 }

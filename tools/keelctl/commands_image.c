@@ -11,6 +11,7 @@
 
 #include "tools/keelctl/client.h"
 #include "tools/keelctl/json.h"
+#include "tools/keelctl/list.h"
 #include "tools/keelctl/out.h"
 
 #define BLOCK 65536
@@ -404,12 +405,6 @@ enum status image_show(struct client *c, const struct options *o, char **argumen
 
 enum status image_delete(struct client *c, const struct options *o, char **arguments)
 {
-    char *path = client_path("/v1/images/", arguments[0], "");
-    struct answer a;
-    enum status status = client_request(c, "DELETE", path, NULL, &a);
-
     (void)o;
-    answer_free(&a);
-    free(path);
-    return status;
+    return item_delete(c, "/v1/images/", arguments[0]);
 }

@@ -6,24 +6,13 @@
 #include <sys/random.h>
 
 #include "tools/keelctl/json.h"
+#include "tools/keelctl/list.h"
 #include "tools/keelctl/operation.h"
 #include "tools/keelctl/out.h"
 
 #define SWITCHES "/v1/switches"
 #define ENDPOINTS "/v1/endpoints"
 #define ID_TEXT 37
-
-// A request without more to say than that it was done.
-static enum status simple(struct client *c, const char *method, const char *prefix, const char *name)
-{
-    char *path = client_path(prefix, name, "");
-    struct answer a;
-    enum status status = client_request(c, method, path, NULL, &a);
-
-    answer_free(&a);
-    free(path);
-    return status;
-}
 
 static enum status put(struct client *c, const struct options *o, const char *path, cJSON *body,
                        const char *name)
@@ -48,30 +37,21 @@ static enum status put(struct client *c, const struct options *o, const char *pa
 
 // --- switches ---
 
+static void switch_row(struct table *t, const cJSON *item)
+{
+    table_cell(t, "%s", json_shown(item, "Name"));
+    table_cell(t, "%s", json_shown(item, "Type"));
+    table_cell(t, "%.0f", json_number(item, "Endpoints"));
+    table_cell(t, "%.0f", json_number(item, "Adapters"));
+}
+
 enum status switch_list(struct client *c, const struct options *o, char **arguments)
 {
     static const char *const headers[] = {"NAME", "TYPE", "ENDPOINTS", "ADAPTERS", NULL};
-    struct answer a;
-    enum status status = client_request(c, "GET", SWITCHES, NULL, &a);
-    const cJSON *item;
-    struct table t;
+    static const struct listing listing = {headers, "Switches", switch_row};
 
     (void)arguments;
-    if (status == STATUS_OK && o->output == OUTPUT_JSON) {
-        printf("%s\n", a.body);
-    } else if (status == STATUS_OK) {
-        table_init(&t, headers);
-        cJSON_ArrayForEach(item, json_at(a.json, "Switches"))
-        {
-            table_cell(&t, "%s", json_shown(item, "Name"));
-            table_cell(&t, "%s", json_shown(item, "Type"));
-            table_cell(&t, "%.0f", json_number(item, "Endpoints"));
-            table_cell(&t, "%.0f", json_number(item, "Adapters"));
-        }
-        table_print(&t, o->output == OUTPUT_NAME);
-    }
-    answer_free(&a);
-    return status;
+    return list_show(c, o, SWITCHES, &listing);
 }
 
 static double all_dropped(const cJSON *port)
@@ -110,23 +90,10 @@ enum status switch_show(struct client *c, const struct options *o, char **argume
 {
     static const char *const headers[] = {"PORT", "MAC",      "IPV4", "VLAN",    "SENT",
                                           "",     "RECEIVED", "",     "DROPPED", NULL};
+    static const struct listing listing = {headers, "Ports", port_row};
     char *path = client_path(SWITCHES "/", arguments[0], "");
-    struct answer a;
-    enum status status = client_request(c, "GET", path, NULL, &a);
-    const cJSON *port;
-    struct table t;
+    enum status status = list_show(c, o, path, &listing);
 
-    if (status == STATUS_OK && o->output == OUTPUT_JSON) {
-        printf("%s\n", a.body);
-    } else if (status == STATUS_OK) {
-        table_init(&t, headers);
-        cJSON_ArrayForEach(port, json_at(a.json, "Ports"))
-        {
-            port_row(&t, port);
-        }
-        table_print(&t, o->output == OUTPUT_NAME);
-    }
-    answer_free(&a);
     free(path);
     return status;
 }
@@ -146,38 +113,29 @@ enum status switch_create(struct client *c, const struct options *o, char **argu
 enum status switch_delete(struct client *c, const struct options *o, char **arguments)
 {
     (void)o;
-    return simple(c, "DELETE", SWITCHES "/", arguments[0]);
+    return item_delete(c, SWITCHES "/", arguments[0]);
 }
 
 // --- endpoints ---
 
+static void endpoint_row(struct table *t, const cJSON *item)
+{
+    table_cell(t, "%s", json_shown(item, "Id"));
+    table_cell(t, "%s", json_shown(item, "Switch"));
+    table_cell(t, "%s", json_shown(item, "MacAddress"));
+    table_cell(t, "%.0f", json_number(item, "Vlan"));
+    table_cell(t, "%s", json_shown(item, "TaggedVlans"));
+    table_cell(t, "%.0f", json_number(item, "BytesPerSecond"));
+    table_cell(t, "%s", cJSON_IsTrue(json_at(item, "InUse")) ? "yes" : "no");
+}
+
 enum status endpoint_list(struct client *c, const struct options *o, char **arguments)
 {
     static const char *const headers[] = {"ID", "SWITCH", "MAC", "VLAN", "TAGGED", "BYTES/S", "USED", NULL};
-    struct answer a;
-    enum status status = client_request(c, "GET", ENDPOINTS, NULL, &a);
-    const cJSON *item;
-    struct table t;
+    static const struct listing listing = {headers, "Endpoints", endpoint_row};
 
     (void)arguments;
-    if (status == STATUS_OK && o->output == OUTPUT_JSON) {
-        printf("%s\n", a.body);
-    } else if (status == STATUS_OK) {
-        table_init(&t, headers);
-        cJSON_ArrayForEach(item, json_at(a.json, "Endpoints"))
-        {
-            table_cell(&t, "%s", json_shown(item, "Id"));
-            table_cell(&t, "%s", json_shown(item, "Switch"));
-            table_cell(&t, "%s", json_shown(item, "MacAddress"));
-            table_cell(&t, "%.0f", json_number(item, "Vlan"));
-            table_cell(&t, "%s", json_shown(item, "TaggedVlans"));
-            table_cell(&t, "%.0f", json_number(item, "BytesPerSecond"));
-            table_cell(&t, "%s", cJSON_IsTrue(json_at(item, "InUse")) ? "yes" : "no");
-        }
-        table_print(&t, o->output == OUTPUT_NAME);
-    }
-    answer_free(&a);
-    return status;
+    return list_show(c, o, ENDPOINTS, &listing);
 }
 
 // A random GUID (RFC 9562, version 4).
@@ -254,5 +212,5 @@ enum status endpoint_create(struct client *c, const struct options *o, char **ar
 enum status endpoint_delete(struct client *c, const struct options *o, char **arguments)
 {
     (void)o;
-    return simple(c, "DELETE", ENDPOINTS "/", arguments[0]);
+    return item_delete(c, ENDPOINTS "/", arguments[0]);
 }

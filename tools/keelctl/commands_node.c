@@ -6,6 +6,7 @@
 
 #include "tools/keelctl/config.h"
 #include "tools/keelctl/json.h"
+#include "tools/keelctl/list.h"
 #include "tools/keelctl/operation.h"
 #include "tools/keelctl/out.h"
 #include "tools/keelctl/trust.h"
@@ -130,34 +131,25 @@ enum status node_log(struct client *c, const struct options *o, char **arguments
     return status;
 }
 
+static void partition_row(struct table *t, const cJSON *p)
+{
+    table_cell(t, "%.0f", json_number(p, "Id"));
+    table_cell(t, "%s", json_shown(p, "SystemId"));
+    table_cell(t, "%.0f", json_number(p, "PoolPagesInUse"));
+    table_cell(t, "%.0f", json_number(p, "RunTsc"));
+    table_cell(t, "%.0f", json_number(p, "Entries"));
+    table_cell(t, "%.0f", json_number(p, "Interrupts"));
+    table_cell(t, "%.0f", json_number(p, "Hypercalls"));
+}
+
 enum status node_partitions(struct client *c, const struct options *o, char **arguments)
 {
     static const char *const headers[] = {"PARTITION", "SYSTEM",     "POOL PAGES", "RUN TICKS",
                                           "ENTRIES",   "INTERRUPTS", "HYPERCALLS", NULL};
-    struct answer a;
-    enum status status = client_request(c, "GET", "/v1/hypervisor/partitions", NULL, &a);
-    const cJSON *p;
-    struct table t;
+    static const struct listing listing = {headers, "Partitions", partition_row};
 
     (void)arguments;
-    if (status == STATUS_OK && o->output == OUTPUT_JSON) {
-        printf("%s\n", a.body);
-    } else if (status == STATUS_OK) {
-        table_init(&t, headers);
-        cJSON_ArrayForEach(p, json_at(a.json, "Partitions"))
-        {
-            table_cell(&t, "%.0f", json_number(p, "Id"));
-            table_cell(&t, "%s", json_shown(p, "SystemId"));
-            table_cell(&t, "%.0f", json_number(p, "PoolPagesInUse"));
-            table_cell(&t, "%.0f", json_number(p, "RunTsc"));
-            table_cell(&t, "%.0f", json_number(p, "Entries"));
-            table_cell(&t, "%.0f", json_number(p, "Interrupts"));
-            table_cell(&t, "%.0f", json_number(p, "Hypercalls"));
-        }
-        table_print(&t, o->output == OUTPUT_NAME);
-    }
-    answer_free(&a);
-    return status;
+    return list_show(c, o, "/v1/hypervisor/partitions", &listing);
 }
 
 // --- trust ---

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tools/keelctl/json.h"
+#include "tools/keelctl/list.h"
 #include "tools/keelctl/operation.h"
 #include "tools/keelctl/out.h"
 
@@ -134,32 +135,23 @@ static enum status fetch(struct client *c, const char *id, struct answer *a)
     return status;
 }
 
+static void operation_row(struct table *t, const cJSON *op)
+{
+    table_cell(t, "%.0f", json_number(op, "Id"));
+    table_cell(t, "%s", json_shown(op, "Type"));
+    table_cell(t, "%s", json_shown(op, "SystemId"));
+    table_cell(t, "%s", json_shown(op, "State"));
+    table_cell(t, "%s", is_done(op) ? json_shown(op, "ResultName") : "-");
+    table_cell(t, "%s", time_text(json_text(op, "Created")));
+}
+
 enum status operation_list(struct client *c, const struct options *o, char **arguments)
 {
     static const char *const headers[] = {"ID", "TYPE", "SYSTEM", "STATE", "RESULT", "CREATED", NULL};
-    struct answer a;
-    enum status status = client_request(c, "GET", "/v1/hcs/operations", NULL, &a);
-    const cJSON *op;
-    struct table t;
+    static const struct listing listing = {headers, NULL, operation_row};
 
     (void)arguments;
-    if (status == STATUS_OK && o->output == OUTPUT_JSON) {
-        printf("%s\n", a.body);
-    } else if (status == STATUS_OK) {
-        table_init(&t, headers);
-        cJSON_ArrayForEach(op, a.json)
-        {
-            table_cell(&t, "%.0f", json_number(op, "Id"));
-            table_cell(&t, "%s", json_shown(op, "Type"));
-            table_cell(&t, "%s", json_shown(op, "SystemId"));
-            table_cell(&t, "%s", json_shown(op, "State"));
-            table_cell(&t, "%s", is_done(op) ? json_shown(op, "ResultName") : "-");
-            table_cell(&t, "%s", time_text(json_text(op, "Created")));
-        }
-        table_print(&t, o->output == OUTPUT_NAME);
-    }
-    answer_free(&a);
-    return status;
+    return list_show(c, o, "/v1/hcs/operations", &listing);
 }
 
 enum status operation_show(struct client *c, const struct options *o, char **arguments)
@@ -191,12 +183,6 @@ enum status operation_wait(struct client *c, const struct options *o, char **arg
 
 enum status operation_delete(struct client *c, const struct options *o, char **arguments)
 {
-    char *path = client_path("/v1/hcs/operations/", arguments[0], "");
-    struct answer a;
-    enum status status = client_request(c, "DELETE", path, NULL, &a);
-
     (void)o;
-    free(path);
-    answer_free(&a);
-    return status;
+    return item_delete(c, "/v1/hcs/operations/", arguments[0]);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tools/keelctl/json.h"
+#include "tools/keelctl/list.h"
 #include "tools/keelctl/operation.h"
 #include "tools/keelctl/out.h"
 
@@ -243,31 +244,22 @@ enum status system_delete(struct client *c, const struct options *o, char **argu
 
 // --- looking ---
 
+static void system_row(struct table *t, const cJSON *s)
+{
+    table_cell(t, "%s", json_shown(s, "Id"));
+    table_cell(t, "%s", json_shown(s, "State"));
+    table_cell(t, "%s", json_shown(s, "Owner"));
+    table_cell(t, "%s", json_shown(s, "ExitType"));
+    table_cell(t, "%s", json_shown(s, "RuntimeId"));
+}
+
 enum status system_list(struct client *c, const struct options *o, char **arguments)
 {
     static const char *const headers[] = {"ID", "STATE", "OWNER", "EXIT", "RUNTIME ID", NULL};
-    struct answer a;
-    enum status status = client_request(c, "GET", SYSTEMS, NULL, &a);
-    const cJSON *s;
-    struct table t;
+    static const struct listing listing = {headers, NULL, system_row};
 
     (void)arguments;
-    if (status == STATUS_OK && o->output == OUTPUT_JSON) {
-        printf("%s\n", a.body);
-    } else if (status == STATUS_OK) {
-        table_init(&t, headers);
-        cJSON_ArrayForEach(s, a.json)
-        {
-            table_cell(&t, "%s", json_shown(s, "Id"));
-            table_cell(&t, "%s", json_shown(s, "State"));
-            table_cell(&t, "%s", json_shown(s, "Owner"));
-            table_cell(&t, "%s", json_shown(s, "ExitType"));
-            table_cell(&t, "%s", json_shown(s, "RuntimeId"));
-        }
-        table_print(&t, o->output == OUTPUT_NAME);
-    }
-    answer_free(&a);
-    return status;
+    return list_show(c, o, SYSTEMS, &listing);
 }
 
 // A System_PropertyQuery for a comma-separated list of types, as a query string; malloc()ed.
