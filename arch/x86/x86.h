@@ -54,6 +54,7 @@
 
 #define DR6_INIT 0xffff0ff0ull
 #define DR6_BS BIT(14)
+#define DR6_BREAKPOINTS 0xfull
 #define DR7_INIT 0x400ull
 #define DR7_GD BIT(13)
 

@@ -275,11 +275,51 @@ static void requeue_event(struct vmcb *v)
     v->event_inj = info;
 }
 
+// QEMU's VMRUN forgets that interrupts are held off for one more instruction (STI, MOV SS). A guest that left between STI
+// and HLT would take what it waits for before the HLT, and sleep on. So that instruction is single-stepped, with V_IRQ
+// kept back meanwhile. (A PUSHF there shows TF; an instruction that faults takes TF along into its handler's frame.)
+static bool forgets_shadow(const struct vmcb *v)
+{
+    return virt_caps.spare_boot_cpu && (v->rflags & RFLAGS_TF) == 0 && (v->event_inj & SVM_EVENT_VALID) == 0;
+}
+
+// Returns the bit of V_IRQ that is kept back.
+static SELDOM uint8_t begin_shadow_step(struct vp *vp, struct vmcb *v)
+{
+    uint8_t pending = v->v_irq & 1;
+
+    vp->svm.shadow_rip = v->rip;
+    vp->svm.shadow_dr6 = v->dr6;
+    v->rflags |= RFLAGS_TF;
+    v->v_irq &= 0xfe;
+    return pending;
+}
+
+// Every exit ends the step; where the instruction has not been executed the next entry begins again.
+static SELDOM void end_shadow_step(struct vp *vp, struct vmcb *v, uint8_t pending)
+{
+    bool stepped = v->exit_code == SVM_EXIT_EXCEPTION0 + VECTOR_DB && (v->dr6 & DR6_BS) != 0;
+
+    v->v_irq |= pending;
+    v->rflags &= ~RFLAGS_TF;
+    if (!stepped) {
+        v->interrupt_shadow |= v->rip == vp->svm.shadow_rip;
+        return;
+    }
+    v->dr6 &= ~DR6_BS;
+    if ((v->dr6 & DR6_BREAKPOINTS) == 0) { // no breakpoint besides: nothing that the guest should see
+        v->dr6 = vp->svm.shadow_dr6;
+        v->exit_code = SVM_EXIT_INTR;
+    }
+}
+
 static void svm_vp_run(struct vp *vp)
 {
     struct vmcb *v = vmcb_of(vp);
     struct cpu *c = this_cpu();
     uint8_t *tpr = (uint8_t *)vp->apic_page + 0x80;
+    bool step = __builtin_expect((v->interrupt_shadow & 1) != 0, 0) && forgets_shadow(v);
+    uint8_t pending = step ? begin_shadow_step(vp, v) : 0;
     bool may_lose = virt_caps.spare_boot_cpu && (v->v_irq & 1) != 0;
 
     refresh_asid(vp, &asids[c->index]);
@@ -292,6 +332,9 @@ static void svm_vp_run(struct vp *vp)
     }
     v->event_inj = 0;
     requeue_event(v);
+    if (step) {
+        end_shadow_step(vp, v, pending);
+    }
     if (__builtin_expect(may_lose, 0)) {
         apic_look_again();
     }
