@@ -20,21 +20,20 @@ static void add(struct block_counters *sum, const struct block_counters *c)
 // Each of the node's disks by itself.
 static void each_disk(struct metrics *m, const char *name, bool bytes)
 {
-    static const char *const operations[] = {
-        [BLOCK_READ] = "read", [BLOCK_WRITE] = "write", [BLOCK_FLUSH] = "flush", [BLOCK_DISCARD] = "discard"};
     const struct node_disk *disk;
 
     metrics_family(m, name, "counter");
     for (uint32_t i = 0; (disk = disks_get(i)) != NULL; i++) {
-        for (unsigned op = 0; op < ARRAY_LEN(operations); op++) {
-            const struct block_counters *c = &disk->dev->counters;
+        const struct block_counters *c = &disk->dev->counters;
+
+        for (unsigned op = 0; op < ARRAY_LEN(c->requests); op++) {
             struct metrics_labels l = {0};
 
             if (bytes && op != BLOCK_READ && op != BLOCK_WRITE) {
                 continue;
             }
             metrics_label(&l, "disk", disk->dev->name);
-            metrics_sample(m, metrics_label(&l, "operation", operations[op]),
+            metrics_sample(m, metrics_label(&l, "operation", block_op_name(op)),
                            bytes ? c->bytes[op] : c->requests[op]);
         }
     }

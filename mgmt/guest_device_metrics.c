@@ -7,9 +7,6 @@
 #include "mgmt/devices/vm.h"
 #include "mgmt/hcs/metrics.h"
 
-static const char *const operations[] = {
-    [BLOCK_READ] = "read", [BLOCK_WRITE] = "write", [BLOCK_FLUSH] = "flush", [BLOCK_DISCARD] = "discard"};
-
 // A counter of struct vm_counters, and its name.
 struct device_counter {
     const char *name;
@@ -40,7 +37,7 @@ static void write_system_disks(struct metrics *m, struct system *s, bool bytes)
     for (unsigned i = 0; i < s->partition.disks_ready; i++) {
         const struct block_counters *c = &disk_device(s->partition.disk[i])->counters;
 
-        for (unsigned op = 0; op < ARRAY_LEN(operations); op++) {
+        for (unsigned op = 0; op < ARRAY_LEN(c->requests); op++) {
             struct metrics_labels l = {0};
 
             if (bytes && op != BLOCK_READ && op != BLOCK_WRITE) {
@@ -48,7 +45,7 @@ static void write_system_disks(struct metrics *m, struct system *s, bool bytes)
             }
             metrics_label(&l, "system", s->id);
             metrics_label_number(&l, "disk", i);
-            metrics_sample(m, metrics_label(&l, "operation", operations[op]),
+            metrics_sample(m, metrics_label(&l, "operation", block_op_name(op)),
                            bytes ? c->bytes[op] : c->requests[op]);
         }
     }

@@ -212,6 +212,14 @@ void block_copy(const struct block_request *request, void *buffer, bool gather)
     }
 }
 
+const char *block_op_name(enum block_op op)
+{
+    static const char *const names[] = {
+        [BLOCK_READ] = "read", [BLOCK_WRITE] = "write", [BLOCK_FLUSH] = "flush", [BLOCK_DISCARD] = "discard"};
+
+    return (unsigned)op < ARRAY_LEN(names) ? names[op] : "?";
+}
+
 const char *block_status_text(enum block_status status)
 {
     static const char *const texts[] = {

@@ -145,6 +145,7 @@ struct block_request *block_queue_pop(struct block_queue *queue); // NULL when e
 void block_copy(const struct block_request *request, void *buffer, bool gather);
 
 // "ok", "input/output error" ...
+const char *block_op_name(enum block_op op); // "read", ...
 const char *block_status_text(enum block_status status);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "mgmt/core/event.h"
 #include "mgmt/plat.h"
+#include "mgmt/state/state_activity.h"
 #include "mgmt/state/state_disk.h"
 #include "mgmt/store/volume.h"
 
@@ -17,6 +18,7 @@ _Static_assert(MAPPED_GRAIN_SECTORS *BLOCK_SECTOR == MAP_GRAIN && MAPPED_LINE_GR
 struct open_disk {
     struct mapped_disk mapped;
     struct volume *volume;
+    struct activity_use use;
     uint64_t quiet_until; // no complaint before
     struct volume_io discard;
     struct volume_flush flush; // asked for by the guest, or at the end
@@ -267,7 +269,7 @@ enum core_status state_disk_open(const char *name, bool read_only, const char *s
         writes.buffer = malloc((size_t)MAPPED_MAX_SECTORS * BLOCK_SECTOR);
     }
     d = calloc(1, sizeof *d + mapped_disk_lines(sectors) * sizeof d->lines[0]);
-    if (writes.buffer == NULL || d == NULL) {
+    if (writes.buffer == NULL || d == NULL || !activity_begin(&d->use, name, &d->mapped)) {
         free(d);
         return core_fail(error, CORE_NO_HEAP, "management heap is full");
     }
@@ -289,6 +291,7 @@ static void closed(struct volume_flush *flush, enum store_status status)
     if (status != STORE_OK) {
         complain(d, "last flush", status);
     }
+    activity_end(&d->use);
     free(d);
 }
 

@@ -6,6 +6,7 @@
 
 #include "mgmt/core/event.h"
 #include "mgmt/plat.h"
+#include "mgmt/state/state_activity.h"
 #include "mgmt/state/state_disk.h"
 #include "mgmt/state/state_priv.h"
 #include "mgmt/store/volume.h"
@@ -91,6 +92,7 @@ static void tell(struct change *c)
     } else if (c->error.status == CORE_OK && c->what == SNAPSHOT) {
         event_post(EVENT_DISK_CREATED, c->other, "snapshot of '%s'", c->name);
     } else if (c->error.status == CORE_OK && c->what == REMOVE) {
+        activity_forget(c->name);
         event_post(EVENT_DISK_DELETED, c->name, "deleted");
     }
     c->done(c->arg, c->error.status != CORE_OK ? &c->error : NULL);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests' disks in the store: what a Linux guest has synced outlives its node's sudden end, and nobody else sees it."""
 import json
+import re
 
 import pytest
 from booted import BOOT_TIMEOUT_S, NEVER, Booted
@@ -51,6 +52,11 @@ class Machine:
         console = self.client.console(name)
         wait_shell(console, 1, GUEST_BOOT_S)
         return console
+
+    def moved(self, disk, operation):
+        """Bytes that guests have read or written, by the node's metrics."""
+        return int(re.search(rf'^keelson_store_disk_bytes_total{{disk="{disk}",operation="{operation}"}} (\d+)$',
+                             self.client.keelctl("node", "metrics"), re.MULTILINE)[1])
 
     def disk(self, name):
         return self.client.json("disk", "show", name)
@@ -127,6 +133,9 @@ def test_children_of_a_snapshot_are_apart(machine):
         assert read_back(console, "vdb", 12) == read_back(console, "vdc", 12) == base
         client.keelctl("system", "stop", "apart")
     assert machine.disk("root")["Allocated"] == MIB and machine.disk("other")["Allocated"] == 0
+    # What the guest did is counted by disk, and still known now that it has ended.
+    assert machine.moved("root", "write") == MIB and machine.moved("other", "write") == machine.moved("then", "write") == 0
+    assert min(machine.moved(name, "read") for name in ("root", "other", "then")) >= 12 * MIB
     client.keelctl("disk", "delete", "other")
     client.keelctl("disk", "delete", "root")
     client.keelctl("disk", "delete", "then")

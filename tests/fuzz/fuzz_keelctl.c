@@ -1,4 +1,4 @@
-// srcs: tools/keelctl/report.c tools/keelctl/out.c tools/keelctl/commands_operation.c tools/keelctl/commands_node.c tools/keelctl/commands_system.c tools/keelctl/commands_network.c
+// srcs: tools/keelctl/report.c tools/keelctl/out.c tools/keelctl/commands_operation.c tools/keelctl/commands_node.c tools/keelctl/commands_event.c tools/keelctl/sse.c tools/keelctl/commands_system.c tools/keelctl/commands_network.c
 // libs: cjson
 // SPDX-License-Identifier: Apache-2.0
 // Fuzz target: answers of a node that is none, or not the one that is thought, to keelctl's commands and reports. No
@@ -50,6 +50,26 @@ enum status client_request_quiet(struct client *c, const char *path, struct answ
 {
     (void)c, (void)path;
     return answer(a);
+}
+
+enum status client_stream(struct client *c, const char *path, const char *last_id,
+                          bool (*take)(void *arg, const char *bytes, size_t length), void *arg,
+                          struct answer *a)
+{
+    (void)c, (void)path, (void)last_id, (void)take, (void)arg;
+    *a = (struct answer){0};
+    return STATUS_UNREACHABLE; // fuzz_sse.c
+}
+
+void client_keep_trying(struct client *c, bool on)
+{
+    (void)c, (void)on;
+}
+
+bool client_is_other_node(const struct client *c)
+{
+    (void)c;
+    return false;
 }
 
 void answer_free(struct answer *a)

@@ -2,6 +2,7 @@
 // The state partition as both planes see it, and the turns.
 #include "tests/sim/guest_disk.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,21 +34,66 @@ void wake(struct wake *w)
     (void)w;
 }
 
+// --- /metrics: one sample is looked for ---
+
+struct metrics {
+    const char *family, *labels; // wanted
+    bool in_family, found;
+    uint64_t value;
+};
+
+static struct metrics_source *source;
+
 void metrics_source_add(struct metrics_source *s)
 {
-    (void)s;
+    source = s;
 }
 
 void metrics_counter(struct metrics *m, const char *name, uint64_t value)
 {
-    (void)m;
-    (void)name;
-    (void)value;
+    metrics_family(m, name, "counter");
+    metrics_sample(m, "", value);
 }
 
 void metrics_gauge(struct metrics *m, const char *name, uint64_t value)
 {
     metrics_counter(m, name, value);
+}
+
+void metrics_family(struct metrics *m, const char *name, const char *type)
+{
+    (void)type;
+    m->in_family = strcmp(name, m->family) == 0;
+}
+
+void metrics_sample(struct metrics *m, const char *labels, uint64_t value)
+{
+    if (m->in_family && strcmp(labels, m->labels) == 0) {
+        m->found = true;
+        m->value = value;
+    }
+}
+
+const char *metrics_label(struct metrics_labels *l, const char *name, const char *value)
+{
+    l->length += (size_t)snprintf(l->text + l->length, sizeof l->text - l->length, "%s%s=%s",
+                                  l->length > 0 ? "," : "", name, value);
+    return l->text;
+}
+
+void metrics_fail(struct metrics *m)
+{
+    (void)m;
+    abort();
+}
+
+bool guest_disk_metric(const char *family, const char *labels, uint64_t *value)
+{
+    struct metrics m = {.family = family, .labels = labels};
+
+    source->write(&m);
+    *value = m.value;
+    return m.found;
 }
 
 // --- the partition in the data plane ---

@@ -34,6 +34,9 @@ enum core_status guest_disk_snapshot(const char *name, const char *snapshot);
 enum core_status guest_disk_remove(const char *name);
 enum core_status guest_disk_resize(const char *name, uint64_t size);
 
+// The value of a sample in /metrics; labels as in "disk=a,operation=read". False: it is not there.
+bool guest_disk_metric(const char *family, const char *labels, uint64_t *value);
+
 // Memory that a guest could have, at `offset` of it.
 uint8_t *guest_disk_memory(uint64_t offset);
 uint64_t guest_disk_gpa(uint64_t offset);

@@ -267,6 +267,9 @@ def check_disks(call):
     attached["VirtualMachine"]["Devices"]["Scsi"]["0"]["Attachments"]["0"]["Path"] = "then"
     call("POST", "/v1/hcs/systems/{id}", 400, attached, id="second")
     assert [d["Name"] for d in call("GET", "/v1/disks", 200).json()["Disks"]] == ["child", "root", "then"]
+    sizes = dict(re.findall(r'^keelson_store_disk_size_bytes{disk="(\w+)"} (\d+)$',
+                            call("GET", "/metrics", 200).body.decode(), re.MULTILINE))
+    assert list(sizes) == ["child", "root", "then"] and sizes["then"] == str(1 << 21)
     for name in ("child", "root", "then"):
         call("DELETE", "/v1/disks/{name}", 204, name=name)
     call("DELETE", "/v1/disks/{name}", 404, name="root")

@@ -1,4 +1,4 @@
-// srcs: tests/sim/guest_disk_run.c tests/sim/guest_disk.c mgmt/state/state.c mgmt/state/state_image.c mgmt/state/state_metrics.c mgmt/core/keeper.c mgmt/core/image.c mgmt/core/event.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/disk_sim.c tests/sim/plat_host.c mgmt/store/check.c mgmt/store/db.c mgmt/store/fiber.c mgmt/store/fiber_switch.S mgmt/store/layout.c mgmt/store/map.c mgmt/store/record.c mgmt/store/scrub.c mgmt/store/space.c mgmt/store/store.c mgmt/store/txn.c mgmt/store/upload.c mgmt/store/vfs.c mgmt/store/volume.c mgmt/store/volume_delete.c mgmt/store/volume_flush.c mgmt/store/volume_io.c mgmt/store/volume_load.c mgmt/store/worker.c mgmt/state/state_disk.c mgmt/state/state_disks.c mgmt/block/mapped_disk.c mgmt/block/block.c mgmt/state/state_upload.c
+// srcs: tests/sim/guest_disk_run.c tests/sim/guest_disk.c mgmt/state/state.c mgmt/state/state_image.c mgmt/state/state_metrics.c mgmt/state/state_activity.c mgmt/core/keeper.c mgmt/core/image.c mgmt/core/event.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/disk_sim.c tests/sim/plat_host.c mgmt/store/check.c mgmt/store/db.c mgmt/store/fiber.c mgmt/store/fiber_switch.S mgmt/store/layout.c mgmt/store/map.c mgmt/store/record.c mgmt/store/scrub.c mgmt/store/space.c mgmt/store/store.c mgmt/store/txn.c mgmt/store/upload.c mgmt/store/vfs.c mgmt/store/volume.c mgmt/store/volume_delete.c mgmt/store/volume_flush.c mgmt/store/volume_io.c mgmt/store/volume_load.c mgmt/store/worker.c mgmt/state/state_disk.c mgmt/state/state_disks.c mgmt/block/mapped_disk.c mgmt/block/block.c mgmt/state/state_upload.c
 // libs: sqlite3 mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // Guests' disks in the store: copy-on-write, discard, accounting, a full store, and power cuts over many seeds;
@@ -322,6 +322,61 @@ static void discards_give_space_back(void **state)
     assert_int_equal(free_bytes(), before);
 }
 
+static uint64_t metric(const char *family, const char *labels)
+{
+    uint64_t value;
+
+    if (!guest_disk_metric(family, labels, &value)) {
+        fail_msg("%s{%s} is not in /metrics", family, labels);
+    }
+    return value;
+}
+
+// What a disk has seen is counted over the guests that had it, side by side or one after the other, and under its name.
+static void metrics_add_up(void **state)
+{
+    struct mapped_disk *a, *b;
+    uint64_t value;
+
+    (void)state;
+    assert_int_equal(guest_disk_create("m", 4 * MIB, ""), CORE_OK);
+    assert_int_equal(metric("store_disk_size_bytes", "disk=m"), 4 * MIB);
+    assert_int_equal(metric("store_disk_requests_total", "disk=m,operation=write"), 0);
+    a = guest_disk_open("m", false);
+    write_filled(a, 0, 300, 1);
+    expect_filled(a, 0, 100, 1);
+    assert_int_equal(guest_disk_request(a, BLOCK_FLUSH, 0, 0), BLOCK_OK);
+    assert_int_equal(guest_disk_request(a, BLOCK_WRITE, 4 * MIB_SECTORS, 1), BLOCK_INVALID);
+    assert_int_equal(metric("store_disk_requests_total", "disk=m,operation=write"), 2);
+    assert_int_equal(metric("store_disk_bytes_total", "disk=m,operation=write"), 300 * BLOCK_SECTOR);
+    assert_int_equal(metric("store_disk_bytes_total", "disk=m,operation=read"), 100 * BLOCK_SECTOR);
+    assert_int_equal(metric("store_disk_requests_total", "disk=m,operation=flush"), 1);
+    assert_int_equal(metric("store_disk_errors_total", "disk=m"), 1);
+    assert_int_equal(metric("store_disk_allocated_bytes", "disk=m"), MIB);
+    assert_int_equal(metric("store_disk_allocations_total", "disk=m"), a->allocations);
+    assert_int_equal(metric("store_disk_map_commits_total", "disk=m"), 1);
+    guest_disk_close(a);
+    assert_int_equal(guest_disk_snapshot("m", "l"), CORE_OK);
+    assert_int_equal(metric("store_disk_bytes_total", "disk=m,operation=write"), 300 * BLOCK_SECTOR);
+    assert_int_equal(metric("store_disk_bytes_total", "disk=l,operation=write"), 0);
+    a = guest_disk_open("m", false);
+    write_filled(a, 0, 10, 2);
+    assert_int_equal(metric("store_disk_bytes_total", "disk=m,operation=write"), 310 * BLOCK_SECTOR);
+    guest_disk_close(a);
+    a = guest_disk_open("l", true);
+    b = guest_disk_open("l", true);
+    expect_filled(a, 0, 7, 1);
+    expect_filled(b, 0, 8, 1);
+    guest_disk_close(a);
+    assert_int_equal(metric("store_disk_bytes_total", "disk=l,operation=read"), 15 * BLOCK_SECTOR);
+    guest_disk_close(b);
+    assert_int_equal(metric("store_disk_bytes_total", "disk=l,operation=read"), 15 * BLOCK_SECTOR);
+    assert_int_equal(guest_disk_remove("m"), CORE_OK);
+    assert_false(guest_disk_metric("store_disk_size_bytes", "disk=m", &value));
+    assert_int_equal(guest_disk_create("m", MIB, ""), CORE_OK); // another one
+    assert_int_equal(metric("store_disk_requests_total", "disk=m,operation=write"), 0);
+}
+
 static const struct event *last_event(enum event_type type)
 {
     uint64_t oldest, next;
@@ -410,6 +465,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(children_are_isolated, setup, teardown),
+        cmocka_unit_test_setup_teardown(metrics_add_up, setup, teardown),
         cmocka_unit_test_setup_teardown(only_what_is_new_asks, setup, teardown),
         cmocka_unit_test_setup_teardown(a_request_may_go_on_when_done, setup, teardown),
         cmocka_unit_test_setup_teardown(write_through_is_durable, setup, teardown),

@@ -10,11 +10,13 @@
 #include <strings.h>
 
 #include "tools/keelctl/config.h"
+#include "tools/keelctl/out.h"
 #include "tools/keelctl/trust.h"
 
 #define ANSWER_MAX (64u << 20)
 #define CONNECT_SECONDS 60L // a node in an emulator on a busy machine takes its time
 #define STALL_SECONDS 120L  // longer than the longest wait that the API allows
+#define SILENCE_SECONDS 60  // of an event stream, which has a comment every 15
 
 struct client {
     const struct options *options;
@@ -24,6 +26,7 @@ struct client {
     struct trust trust;
     char secret[SECRET_MAX];
     char error[CURL_ERROR_SIZE];
+    bool keep_trying; // failed connections are not said
 };
 
 // --- opening ---
@@ -196,7 +199,7 @@ static enum status explain_failure(struct client *c, CURLcode code)
 {
     if (c->trust.mismatch) {
         trust_explain_mismatch(&c->trust, c->authority);
-    } else {
+    } else if (!c->keep_trying) {
         complain("%s: %s", c->url, c->error[0] != '\0' ? c->error : curl_easy_strerror(code));
     }
     return STATUS_UNREACHABLE;
@@ -250,6 +253,78 @@ enum status client_request(struct client *c, const char *method, const char *pat
     curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(fields);
     return status;
+}
+
+// --- streams ---
+
+struct streaming {
+    CURL *curl;
+    bool (*take)(void *arg, const char *bytes, size_t length);
+    void *arg;
+    struct answer *answer; // takes what is no stream
+    double heard;          // when the last bytes came
+};
+
+static size_t take_stream(char *data, size_t size, size_t count, void *arg)
+{
+    struct streaming *s = arg;
+    long code = 0;
+
+    s->heard = monotonic_seconds();
+    curl_easy_getinfo(s->curl, CURLINFO_RESPONSE_CODE, &code);
+    if (code != 200) {
+        return take_body(data, size, count, s->answer);
+    }
+    return s->take(s->arg, data, size * count) ? size * count : 0;
+}
+
+// curl counts bytes a second, which a comment now and then is too little for.
+static int watch_silence(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+                         curl_off_t up)
+{
+    const struct streaming *s = arg;
+
+    (void)down_total, (void)down, (void)up_total, (void)up;
+    return monotonic_seconds() - s->heard > SILENCE_SECONDS;
+}
+
+enum status client_stream(struct client *c, const char *path, const char *last_id,
+                          bool (*take)(void *arg, const char *bytes, size_t length), void *arg,
+                          struct answer *a)
+{
+    struct streaming s = {c->curl, take, arg, a, monotonic_seconds()};
+    struct curl_slist *fields = curl_slist_append(NULL, "Accept: text/event-stream");
+    enum status status = STATUS_FAILED;
+    char field[64];
+
+    *a = (struct answer){0};
+    if (last_id[0] != '\0') {
+        snprintf(field, sizeof field, "Last-Event-ID: %s", last_id);
+        fields = curl_slist_append(fields, field);
+    }
+    if (prepare(c, path, a) == CURLE_OK) {
+        curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, fields);
+        curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take_stream);
+        curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &s);
+        curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, 0L);
+        curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, watch_silence);
+        curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, &s);
+        status = exchange(c, a);
+        curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
+    }
+    curl_slist_free_all(fields);
+    return status;
+}
+
+void client_keep_trying(struct client *c, bool on)
+{
+    c->keep_trying = on;
+}
+
+bool client_is_other_node(const struct client *c)
+{
+    return c->trust.mismatch;
 }
 
 // --- uploads ---

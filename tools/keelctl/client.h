@@ -31,6 +31,17 @@ enum status client_request(struct client *c, const char *method, const char *pat
 // A GET whose error answers are left to the caller: STATUS_OK whenever there was an answer.
 enum status client_request_quiet(struct client *c, const char *path, struct answer *a);
 
+// Takes an answer without end piece by piece; take() returns false to end it. `last_id`: Last-Event-ID, or "". STATUS_OK
+// whenever there was an answer; one that is no success is in *a, which must be freed in any case. A node that says nothing
+// for longer than it may has lost the connection.
+enum status client_stream(struct client *c, const char *path, const char *last_id,
+                          bool (*take)(void *arg, const char *bytes, size_t length), void *arg,
+                          struct answer *a);
+// With true nothing is said of connections that fail from now on: the caller tries again.
+void client_keep_trying(struct client *c, bool on);
+// After STATUS_UNREACHABLE: was it the certificate? That has been said in any case.
+bool client_is_other_node(const struct client *c);
+
 // Streams an upload. read() fills the buffer like fread and is also told of progress.
 struct upload {
     size_t (*read)(void *arg, char *buffer, size_t size); // (size_t)-1 aborts; the reader has said why

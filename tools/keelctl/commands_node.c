@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// keelctl node ... and keelctl event ...: the machine itself.
+// keelctl node ...: the machine itself.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/keelctl/config.h"
 #include "tools/keelctl/json.h"
+#include "tools/keelctl/client.h"
 #include "tools/keelctl/list.h"
 #include "tools/keelctl/operation.h"
 #include "tools/keelctl/out.h"
 #include "tools/keelctl/trust.h"
-
-#define FOLLOW_MS 30000
 
 // --- node ---
 
@@ -185,60 +184,5 @@ enum status node_trust(struct client *c, const struct options *o, char **argumen
     }
     free(url);
     free(name);
-    return status;
-}
-
-// --- events ---
-
-static void print_events(const struct options *o, const struct answer *a)
-{
-    const cJSON *e;
-
-    if (o->output == OUTPUT_JSON) {
-        printf("%s\n", a->body);
-        return;
-    }
-    if (json_number(a->json, "Lost") > 0) {
-        printf("[%.0f older events are gone]\n", json_number(a->json, "Lost"));
-    }
-    cJSON_ArrayForEach(e, json_at(a->json, "Events"))
-    {
-        char *line;
-
-        if (asprintf(&line, "%6.0f  %s  %-18s %-16s %s", json_number(e, "Sequence"),
-                     time_text(json_text(e, "Time")), json_shown(e, "Type"), json_shown(e, "Subject"),
-                     json_shown(e, "Text")) < 0) {
-            abort();
-        }
-        print_clean(stdout, "%s\n", line);
-        free(line);
-    }
-    fflush(stdout);
-}
-
-enum status event_list(struct client *c, const struct options *o, char **arguments)
-{
-    uint64_t from = 0;
-    enum status status;
-    double count;
-
-    (void)arguments;
-    if (o->from != NULL && !parse_number("from", o->from, UINT64_MAX >> 11, &from)) {
-        return STATUS_USAGE;
-    }
-    do {
-        struct answer a;
-        char path[96];
-
-        snprintf(path, sizeof path, "/v1/events?from=%llu&timeoutMs=%d", (unsigned long long)from,
-                 o->follow ? FOLLOW_MS : 0);
-        status = client_request(c, "GET", path, NULL, &a);
-        count = cJSON_GetArraySize(json_at(a.json, "Events"));
-        if (status == STATUS_OK && (count > 0 || (o->output == OUTPUT_JSON && !o->follow))) {
-            print_events(o, &a);
-        }
-        from = json_count(a.json, "Next");
-        answer_free(&a);
-    } while (status == STATUS_OK && (o->follow || count > 0));
     return status;
 }

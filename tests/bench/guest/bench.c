@@ -3,9 +3,11 @@
 //
 // It is started like a Linux kernel. Command line "measure": prints `BENCH name hundredths-of-ticks` lines on
 // COM1, then `BENCH done`. Command line "spin": starts all other processors and keeps every one busy for ever.
+// "count": counts rounds of a loop of two instructions at GUEST_COUNTER, for ever. "halt": stops at once.
 #include <keelson/abi.h>
 
 #include "arch/x86/x86.h"
+#include "tests/bench/guest/bench.h"
 
 #define COM1 0x3f8
 #define IOAPIC_SELECT 0xfec00000ull
@@ -25,6 +27,7 @@ typedef uint64_t loop_fn(uint64_t count, uint64_t base);
 loop_fn loop_null, loop_cpuid0, loop_cpuid1, loop_rdmsr_vp_index, loop_rdmsr_apic_base, loop_rdmsr_pat,
     loop_wrmsr_pat, loop_wrmsr_tsc_adjust, loop_wrmsr_tsc_deadline, loop_port_write, loop_port_read,
     loop_mem_write, loop_mem_read, loop_touch;
+_Noreturn void loop_count(uint64_t *counter);
 uint64_t loop_vmcall(uint64_t count, uint64_t block, uint64_t input);
 uint64_t loop_vmmcall(uint64_t count, uint64_t block, uint64_t input);
 extern uint64_t loop_last_result;
@@ -185,6 +188,12 @@ void bench_main(const uint8_t *boot_params)
 {
     const char *cmdline = (const char *)(uint64_t) * (const uint32_t *)(boot_params + CMDLINE_PTR);
 
+    if (cmdline[0] == 'h') {
+        return;
+    }
+    if (cmdline[0] == 'c') {
+        loop_count((uint64_t *)GUEST_COUNTER);
+    }
     put("BENCH start\n");
     if (cmdline[0] == 's') {
         spin();

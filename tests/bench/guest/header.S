@@ -18,7 +18,7 @@ setup:
         .byte   0
         .byte   1                       // loadflags: LOADED_HIGH
         .word   0
-        .long   0x1000000               // code32_start
+        .long   0x200000                // code32_start
         .org    0x22c
         .long   0x7fffffff              // initrd_addr_max
         .long   0x200000                // kernel_alignment
@@ -26,7 +26,7 @@ setup:
         .word   1                       // xloadflags: XLF_KERNEL_64
         .long   2047                    // cmdline_size
         .org    0x258
-        .quad   0x1000000               // pref_address
+        .quad   0x200000                // pref_address
         .long   0x200000                // init_size
         .org    0x26c
 version:

@@ -85,6 +85,13 @@ loop_\name:
         CALL    vmcall, 0x0f, 0x01, 0xc1
         CALL    vmmcall, 0x0f, 0x01, 0xd9
 
+// void loop_count(uint64_t *counter): counts for ever, GUEST_COUNT_TICKS instructions a count.
+        .globl  loop_count
+        .align  16
+loop_count:
+        incq    (%rdi)
+        jmp     loop_count
+
         .bss
         .globl  loop_last_result
         .align  8
