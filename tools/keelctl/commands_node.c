@@ -8,7 +8,6 @@
 #include "tools/keelctl/json.h"
 #include "tools/keelctl/client.h"
 #include "tools/keelctl/list.h"
-#include "tools/keelctl/operation.h"
 #include "tools/keelctl/out.h"
 #include "tools/keelctl/trust.h"
 
