@@ -15,8 +15,8 @@
 #include "tests/sim/plat_host.h"
 #include "tests/sim/store_run.h"
 
-#define SEEDS 60
-#define FAILING_SEEDS 20
+#define SEEDS 30
+#define FAILING_SEEDS 10
 #define LYING_SEEDS 10
 
 static uint64_t number_of(const char *name, uint64_t otherwise)
