@@ -18,7 +18,7 @@ test: test-build ## all tiers: unit, API, fuzzers briefly, micro-guests, booted 
 test-unit: $(UNIT_BINS) ## unit tests on the host, with sanitizers
 	$(Q)$(RUN_TESTS) unit
 
-test-sim: image $(BUILD)/keelson-sim $(GUEST_VMLINUZ) ## the API over a simulated hypervisor
+test-sim: image $(BUILD)/keelson-sim $(BUILD)/store-replay $(GUEST_VMLINUZ) ## the API over a simulated hypervisor
 	$(Q)$(RUN_TESTS) sim
 
 test-guest: $(BOOT_TEST_NEEDS) $(GUEST_TEST_NEEDS) ## micro-guests on both back ends
