@@ -43,6 +43,7 @@ class Promises:
     def __init__(self):
         self.changes = {}  # object -> list of Change, oldest first
         self.writes = {}  # disk -> list of Write, oldest first
+        self.bases = {}  # disk -> the snapshot that it was made upon last
 
     # ---- what the node is asked for, and answers ----
 
@@ -74,10 +75,23 @@ class Promises:
         """`disk` begins with what `other` holds."""
         self.writes[disk] = list(self.writes.get(other, []))
 
+    def base_contents(self, disk, size):
+        """What the snapshot holds that a disk of this size is made upon, zeros without one."""
+        contents = bytearray(size)
+        for write in self.writes.get(self.bases.get(disk), []):
+            first = write.sector * SECTOR
+            contents[first:first + len(write.data)] = write.data
+        return bytes(contents)
+
     def acknowledged(self):
         """The moments at which the node has promised something, in order."""
         every = [change.end for changes in (*self.changes.values(), *self.writes.values()) for change in changes]
         return sorted({end for end in every if end is not None})
+
+    def unknown(self):
+        """(object, change) of values that the node has made and kept to itself, in the order of their acknowledgement."""
+        every = [(thing, change) for thing, changes in self.changes.items() for change in changes if change.value == PRESENT]
+        return sorted((pair for pair in every if pair[1].end is not None), key=lambda pair: pair[1].end)
 
     # ---- what is there after a cut ----
 

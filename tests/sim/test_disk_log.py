@@ -185,6 +185,7 @@ def test_changes_are_due_when_they_are_acknowledged(tmp_path):
     for count, good in right.items():
         assert [name for name, value in candidates.items() if not promises.problems(count, value, tmp_path)] == good, count
     assert promises.acknowledged() == [20, 40]
+    assert [(thing, change.end) for thing, change in promises.unknown()] == [(("setting", "s"), 20)]
 
 
 def contents_problems(promises, count, folder, text, name="d"):
@@ -216,6 +217,9 @@ def test_a_snapshot_has_what_its_disk_had(tmp_path):
     promises.acknowledge(1, promises.begin(0, disk={"s": disk_value(2 * SECTOR)}))
     assert contents_problems(promises, 50, tmp_path, "a0", "s") == []
     assert contents_problems(promises, 50, tmp_path, "b0", "s") != []
+    assert promises.base_contents("d", 2 * SECTOR) == bytes(2 * SECTOR)
+    promises.bases["d"] = "s"
+    assert promises.base_contents("d", 2 * SECTOR) == sectors("a") + bytes(SECTOR)
 
 
 def test_what_the_store_finds_is_a_problem(tmp_path):
