@@ -6,6 +6,7 @@ A change begins after some entry of the log and is acknowledged after a later on
 cut after the second must, and in between both are right. For the contents of a disk the same holds sector by sector: a
 guest's write may be there in part until a flush behind it is acknowledged.
 """
+import hashlib
 import pathlib
 
 SECTOR = 512
@@ -30,6 +31,13 @@ class Write:
         self.data = data
         self.begin = begin
         self.end = None
+
+    def sectors(self):
+        return range(self.sector, self.sector + len(self.data) // SECTOR)
+
+    def part(self, sector):
+        """What was written into one of them."""
+        return self.data[(sector - self.sector) * SECTOR:][:SECTOR]
 
 
 def known(change, count):
@@ -98,14 +106,17 @@ class Promises:
     def problems(self, count, report, folder):
         """What is wrong with a store-replay's report about a disk whose power went after `count` entries.
 
-        `folder` has the disks' contents. An empty list is what is hoped for.
+        `folder` has the contents of images and disks. An empty list is what is hoped for.
         """
         if "Error" in report:
             return [f"the store cannot be opened: {report['Error']}"]
-        found = [f"{name}: {report[name]['Text']}" for name in ("Check", "Scrub") if report[name]["Problems"]]
+        found = [f"check: {report['Check']['Text']}"] if report["Check"]["Problems"] else []
         there = objects(report)
         for thing in sorted(set(self.changes) | set(there)):
             found += self._object_problems(count, thing, there.get(thing))
+        for image in report["Images"]:
+            if hashlib.sha256(pathlib.Path(folder, str(image["Id"])).read_bytes()).hexdigest() != image["Sha256"].lower():
+                found.append(f"image {image['Name']} is not what its digest says")
         for disk in report["Disks"]:
             found += self._content_problems(count, disk, pathlib.Path(folder, str(disk["Id"])).read_bytes())
         return found
@@ -127,16 +138,12 @@ class Promises:
         expected = bytearray(disk["Size"])
         others = {}  # sector -> what it may hold as well
         for write in self.writes.get(disk["Name"], []):
-            if write.begin >= count:
-                continue
-            for sector in range(write.sector, write.sector + len(write.data) // SECTOR):
-                part = write.data[(sector - write.sector) * SECTOR:][:SECTOR]
-                if known(write, count):
-                    others.pop(sector, None)
-                else:
-                    others.setdefault(sector, set()).add(part)
             if known(write, count):
                 expected[write.sector * SECTOR:write.sector * SECTOR + len(write.data)] = write.data
+                others = {sector: parts for sector, parts in others.items() if sector not in write.sectors()}
+            elif write.begin < count:
+                for sector in write.sectors():
+                    others.setdefault(sector, set()).add(write.part(sector))
         for sector, parts in others.items():
             part = data[sector * SECTOR:][:SECTOR]
             if part in parts:

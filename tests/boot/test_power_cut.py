@@ -32,7 +32,7 @@ LYING_CUTS = 10
 ROUNDS = int(os.environ.get("KEELSON_ROUNDS", "1"))  # of a guest that writes
 SEED = int(os.environ.get("KEELSON_SEED", "1"))
 SEEDS = int(os.environ.get("KEELSON_SEEDS", "1"))
-WRITES = 12  # of a guest in a round
+WRITES = 8  # of a guest in a round
 GUEST_BOOT_S = 240
 STEP_S = 120
 REPLAY_S = 120
@@ -126,7 +126,7 @@ class Recorder:
             begun[0].value = self.secret_digest()
 
     def changes(self):
-        """Requests of a round, in an order that works."""
+        """Requests of a round, in an order that works: the last ones while the guest writes."""
         endpoint = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
         return [lambda: self.create_disk("spare", MIB), lambda: self.put_image("small"), self.create_switch,
                 lambda: self.create_endpoint(endpoint), lambda: self.put_image("small"),
@@ -185,14 +185,14 @@ class Recorder:
         disks = ["data"] + [f"copy{number - 1}"] * (number > 0)
         changes = self.changes()
         client.keelctl("system", "create", name, "--kernel", "vmlinuz", "--initrd", "initrd", "--memory", 128,
-                       "--disk", ",".join(disks), "--start")
+                       "--cmdline", "console=ttyS0 quiet", "--disk", ",".join(disks), "--start")
         with client.console(name) as console:
+            while len(changes) > WRITES:
+                changes.pop(0)()  # the guest needs its time to boot
             wait_shell(console, 1, GUEST_BOOT_S)
             for _ in range(WRITES):
                 index = self.rng.randrange(len(disks))
                 self.write(console, f"/dev/vd{'ab'[index]}", disks[index], changes.pop(0) if changes else lambda: None)
-            for change in changes:
-                change()
             client.keelctl("system", "stop", name)
         self.snapshot("data", f"then{number}", f"then{number - 1}" if number > 0 else None)
         with self.change(disk={f"copy{number}": disk_value(DISK_BYTES, f"then{number}")}):

@@ -3,11 +3,11 @@
 //
 //   store-replay IMAGE [--contents DIR]
 //
-// looks for the state partition of a GPT disk, opens the store on it as a node does, recovery included, checks and scrubs
-// it, and prints what is in it as JSON. With DIR each disk's contents become a sparse file there, called by its Id. The
-// image is not changed. Status 0: the report says what was found, a store that cannot be opened included ("Error");
-// 1: there is no such image or state partition; 2: wrong arguments.
-#include <errno.h>
+// looks for the state partition of a GPT disk, opens the store on it as a node does, recovery included, checks it, and
+// prints what is in it as JSON. Without DIR it also scrubs the store; with DIR the contents of each image and disk become a
+// sparse file there, called by its Id, for whoever compares them. The image is not changed. Status 0: the report says what
+// was found, a store that cannot be opened included ("Error"); 1: there is no such image or state partition; 2: wrong
+// arguments.
 #include <fcntl.h>
 #include <mbedtls/sha256.h>
 #include <stdio.h>
@@ -139,6 +139,7 @@ static void report_images(struct json_writer *w)
     for (struct volume *v = NULL; (v = volume_next(store, VOLUME_IMAGE, v)) != NULL;) {
         volume_get_info(v, &info);
         json_open(w, NULL, '{');
+        json_uint(w, "Id", info.id);
         json_string(w, "Name", info.name);
         json_uint(w, "Size", info.size);
         json_hex(w, "Sha256", info.sha256, sizeof info.sha256);
@@ -191,7 +192,7 @@ static bool write_piece(int fd, const uint8_t *data, uint64_t offset, uint64_t l
     return true;
 }
 
-// What reads as zero stays a hole. False: errno says why; what cannot be read is the scrub's finding and stays a hole too.
+// What the volume does not have stays a hole. False: the file cannot be written, or the store does not read.
 static bool copy_contents(struct volume *v, uint64_t size, int fd)
 {
     static uint8_t buffer[PIECE];
@@ -202,10 +203,10 @@ static bool copy_contents(struct volume *v, uint64_t size, int fd)
             .volume = v, .op = VOLUME_READ, .offset = at, .buffer = buffer, .done = piece_read};
 
         volume_lookup(v, at, MIN(size - at, (uint64_t)PIECE), &run);
-        io.length = run.length;
+        io.length = ALIGN_UP(run.length, (uint64_t)DISK_SECTOR);
         if (run.data) {
             volume_submit(&io);
-            if (await() == STORE_OK && !write_piece(fd, buffer, at, run.length)) {
+            if (await() != STORE_OK || !write_piece(fd, buffer, at, run.length)) {
                 return false;
             }
         }
@@ -214,13 +215,13 @@ static bool copy_contents(struct volume *v, uint64_t size, int fd)
     return ftruncate(fd, (off_t)size) == 0;
 }
 
-static bool write_contents(const char *folder)
+static bool write_contents(enum volume_kind kind, const char *folder)
 {
     struct volume_info info;
     char path[4096];
     bool good = true;
 
-    for (struct volume *v = NULL; good && (v = volume_next(store, VOLUME_DISK, v)) != NULL;) {
+    for (struct volume *v = NULL; good && (v = volume_next(store, kind, v)) != NULL;) {
         int fd;
 
         volume_get_info(v, &info);
@@ -249,7 +250,6 @@ static void report_store(struct json_writer *w)
     report_images(w);
     report_disks(w);
     report_checks(w, "Check", store_check);
-    report_checks(w, "Scrub", store_scrub);
 }
 
 // The report on standard output. False: it could not be made.
@@ -266,7 +266,11 @@ static bool replay(struct disk_copy *d, const char *folder)
     json_open(&w, NULL, '{');
     if (await() == STORE_OK) {
         report_store(&w);
-        good = folder == NULL || write_contents(folder);
+        if (folder == NULL) {
+            report_checks(&w, "Scrub", store_scrub);
+        } else {
+            good = write_contents(VOLUME_IMAGE, folder) && write_contents(VOLUME_DISK, folder);
+        }
     } else {
         json_string(&w, "Error", store_error(store));
     }

@@ -167,16 +167,24 @@ def test_all_flushes_can_be_missing(log, image):
 # ---- promises ------------------------------------------------------------------------------------
 
 
+def digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def report(settings=(), images=(), disks=()):
-    fine = {"Problems": 0, "Text": ""}
-    return {"Settings": [{"Name": n, "Sha256": v} for n, v in settings], "Images": [{"Name": n, "Sha256": v} for n, v in images],
-            "Disks": [{"Id": i, "Name": n, "Size": s, "ReadOnly": False} for i, n, s in disks], "Check": fine, "Scrub": fine}
+    """Settings and images are name -> a text of which they have the digest; images are numbered from 1."""
+    return {"Settings": [{"Name": name, "Sha256": digest(text)} for name, text in settings],
+            "Images": [{"Id": i, "Name": name, "Sha256": digest(text)} for i, (name, text) in enumerate(images, 1)],
+            "Disks": [{"Id": i, "Name": name, "Size": size, "ReadOnly": False} for i, name, size in disks],
+            "Check": {"Problems": 0, "Text": ""}}
 
 
 def test_changes_are_due_when_they_are_acknowledged(tmp_path):
     promises = Promises()
-    promises.acknowledge(20, promises.begin(10, image={"i": "aa"}, setting={"s": PRESENT}))
+    promises.acknowledge(20, promises.begin(10, image={"i": digest("aa")}, setting={"s": PRESENT}))
     promises.acknowledge(40, promises.begin(30, image={"i": None}))
+    (tmp_path / "1").write_text("aa")
+    (tmp_path / "2").write_text("aa")
     candidates = {"all": report([("s", "11")], [("i", "aa")]), "other setting": report([("s", "22")], [("i", "aa")]),
                   "no image": report([("s", "11")]), "other image": report([("s", "11")], [("i", "bb")]),
                   "more": report([("s", "11")], [("i", "aa"), ("j", "aa")]), "nothing": report()}
@@ -226,7 +234,14 @@ def test_what_the_store_finds_is_a_problem(tmp_path):
     assert Promises().problems(1, {"Error": "the store is damaged"}, tmp_path) != []
     bad = report()
     bad["Check"] = {"Problems": 1, "Text": "extent 5 belongs to two"}
-    assert Promises().problems(1, bad, tmp_path) == ["Check: extent 5 belongs to two"]
+    assert Promises().problems(1, bad, tmp_path) == ["check: extent 5 belongs to two"]
+
+
+def test_an_image_is_what_its_digest_says(tmp_path):
+    promises = Promises()
+    promises.acknowledge(20, promises.begin(10, image={"i": digest("aa")}))
+    (tmp_path / "1").write_text("ab")
+    assert promises.problems(20, report(images=[("i", "aa")]), tmp_path) == ["image i is not what its digest says"]
 
 
 # ---- store-replay --------------------------------------------------------------------------------
@@ -268,12 +283,15 @@ def test_store_replay_tells_what_is_there(state, node_disk, tmp_path):
     before = hashlib.sha256(node_disk.read_bytes()).digest()
     contents = tmp_path / "contents"
     contents.mkdir()
-    found = replay(node_disk, "--contents", contents)
+    found = replay(node_disk)
     assert [(i["Name"], i["Size"], i["Sha256"].lower()) for i in found["Images"]] == [("one", 300_001, state[1])]
     assert [(d["Name"], d["Size"], d["ReadOnly"]) for d in found["Disks"]] == [("two", 3 << 20, False)]
     assert {"auth.secret", "tls.identity"} == {s["Name"] for s in found["Settings"]}
     assert found["Check"]["Problems"] == found["Scrub"]["Problems"] == 0 and found["Scrub"]["BytesRead"] == 300_001
+    again = replay(node_disk, "--contents", contents)
+    assert again == {name: value for name, value in found.items() if name != "Scrub"}
     assert (contents / str(found["Disks"][0]["Id"])).read_bytes() == bytes(3 << 20)
+    assert hashlib.sha256((contents / str(found["Images"][0]["Id"])).read_bytes()).hexdigest() == state[1]
     assert hashlib.sha256(node_disk.read_bytes()).digest() == before
 
 
