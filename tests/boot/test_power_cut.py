@@ -7,6 +7,7 @@ nothing is booted. KEELSON_SEED begins with other cuts; `make soak` makes a long
 cuts with KEELSON_SEEDS seeds.
 """
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -32,7 +33,7 @@ LYING_CUTS = 10
 ROUNDS = int(os.environ.get("KEELSON_ROUNDS", "1"))  # of a guest that writes
 SEED = int(os.environ.get("KEELSON_SEED", "1"))
 SEEDS = int(os.environ.get("KEELSON_SEEDS", "1"))
-WRITES = 8  # of a guest in a round
+WRITES = 8  # of a guest in a round, each while something else is changed
 GUEST_BOOT_S = 240
 STEP_S = 120
 REPLAY_S = 120
@@ -148,9 +149,9 @@ class Recorder:
         length = self.rng.choice(sizes) * unit
         return self.rng.randrange((DISK_BYTES - length) // unit + 1) * unit, length
 
-    def buffered(self, device, _):
+    def buffered(self, device, _, place=None):
         """Through the guest's page cache, with a flush."""
-        offset, length = self.place(SECTOR, (1, 3, 8, 40, 200, self.rng.randrange(1, 300)))
+        offset, length = place or self.place(SECTOR, (1, 3, 8, 40, 200, self.rng.randrange(1, 300)))
         data, lines = self.text(length // 8)
         return offset, data, f"{lines} | dd of={device} bs=4096 seek={offset} oflag=seek_bytes conv=fsync,notrunc"
 
@@ -168,9 +169,9 @@ class Recorder:
         command = f"blkdiscard -o {offset} -l {length} {device} && dd if=/dev/null of={device} conv=fsync,notrunc"
         return offset, base[offset:offset + length], command
 
-    def write(self, console, device, disk, meanwhile):
-        """A guest changes its disk while the API is asked for something else."""
-        way = self.rng.choice((self.buffered, self.buffered, self.buffered, self.direct, self.discard))
+    def write(self, console, disks, disk, way, meanwhile):
+        """A guest changes one of its disks, while the API is asked for something else. Returns its place."""
+        device = f"/dev/vd{'ab'[disks.index(disk)]}"
         offset, data, command = way(device, disk)
         self.promises.begin_write(self.count(), disk, offset // SECTOR, data)
         console.send_line(f"{{ {command}; }} 2>/dev/null || echo failed; echo done-$((1+1))")
@@ -178,6 +179,18 @@ class Recorder:
         assert "failed" not in console.wait_for(r"^([^$]*?)done-2\s", STEP_S)[1], command
         if "fsync" in command:
             self.promises.flushed(self.count(), disk)
+        return offset, len(data)
+
+    def writes(self, console, disks, changes):
+        """A guest's writes in a round, each with one of the changes."""
+        ways = [self.buffered] * 4 + [self.direct] * 2 + [self.discard] * 2
+        self.rng.shuffle(ways)
+        for way, change in zip(ways, changes, strict=True):
+            disk = self.rng.choice(disks)
+            place = self.write(console, disks, disk, way, change)
+            if way == self.buffered:
+                # In place now, and nobody else commits anything: the guest's flush is the only one.
+                self.write(console, disks, disk, functools.partial(self.buffered, place=place), lambda: None)
 
     def round(self, number):
         """A guest writes while settings, images and other disks change; then its disk becomes a snapshot with a child."""
@@ -187,12 +200,10 @@ class Recorder:
         client.keelctl("system", "create", name, "--kernel", "vmlinuz", "--initrd", "initrd", "--memory", 128,
                        "--cmdline", "console=ttyS0 quiet", "--disk", ",".join(disks), "--start")
         with client.console(name) as console:
-            while len(changes) > WRITES:
-                changes.pop(0)()  # the guest needs its time to boot
+            for change in changes[:-WRITES]:
+                change()  # the guest needs its time to boot
             wait_shell(console, 1, GUEST_BOOT_S)
-            for _ in range(WRITES):
-                index = self.rng.randrange(len(disks))
-                self.write(console, f"/dev/vd{'ab'[index]}", disks[index], changes.pop(0) if changes else lambda: None)
+            self.writes(console, disks, changes[-WRITES:])
             client.keelctl("system", "stop", name)
         self.snapshot("data", f"then{number}", f"then{number - 1}" if number > 0 else None)
         with self.change(disk={f"copy{number}": disk_value(DISK_BYTES, f"then{number}")}):
