@@ -149,14 +149,18 @@ class Recorder:
         length = self.rng.choice(sizes) * unit
         return self.rng.randrange((DISK_BYTES - length) // unit + 1) * unit, length
 
-    def buffered(self, device, _, place=None):
-        """Through the guest's page cache, with a flush."""
+    # Past the guest's page cache: what that writes by itself, in the middle of a write, is in part old and in part new to the
+    # byte.
+
+    def flushed(self, device, _, place=None):
+        """A write and a flush."""
         offset, length = place or self.place(SECTOR, (1, 3, 8, 40, 200, self.rng.randrange(1, 300)))
         data, lines = self.text(length // 8)
-        return offset, data, f"{lines} | dd of={device} bs=4096 seek={offset} oflag=seek_bytes conv=fsync,notrunc"
+        return offset, data, (f"{lines} | dd of={device} bs=32768 seek={offset} iflag=fullblock oflag=seek_bytes,direct "
+                              "conv=fsync,notrunc")
 
-    def direct(self, device, _):
-        """At once, without a flush."""
+    def unflushed(self, device, _):
+        """A write alone."""
         offset, length = self.place(4096, (1, 2, 8, 16))
         data, lines = self.text(length // 8)
         return offset, data, (f"{lines} | dd of={device} bs={length} seek={offset} iflag=fullblock oflag=seek_bytes,direct "
@@ -183,14 +187,14 @@ class Recorder:
 
     def writes(self, console, disks, changes):
         """A guest's writes in a round, each with one of the changes."""
-        ways = [self.buffered] * 4 + [self.direct] * 2 + [self.discard] * 2
+        ways = [self.flushed] * 4 + [self.unflushed] * 2 + [self.discard] * 2
         self.rng.shuffle(ways)
         for way, change in zip(ways, changes, strict=True):
             disk = self.rng.choice(disks)
             place = self.write(console, disks, disk, way, change)
-            if way == self.buffered:
+            if way == self.flushed:
                 # In place now, and nobody else commits anything: the guest's flush is the only one.
-                self.write(console, disks, disk, functools.partial(self.buffered, place=place), lambda: None)
+                self.write(console, disks, disk, functools.partial(self.flushed, place=place), lambda: None)
 
     def round(self, number):
         """A guest writes while settings, images and other disks change; then its disk becomes a snapshot with a child."""
