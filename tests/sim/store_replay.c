@@ -5,7 +5,7 @@
 //
 // looks for the state partition of a GPT disk, opens the store on it as a node does, recovery included, checks it, and
 // prints what is in it as JSON. Without DIR it also scrubs the store; with DIR the contents of each image and disk become a
-// sparse file there, called by its Id, for whoever compares them. The image is not changed. Status 0: the report says what
+// file there, called by its Id, for whoever compares them. The image is not changed. Status 0: the report says what
 // was found, a store that cannot be opened included ("Error"); 1: there is no such image or state partition; 2: wrong
 // arguments.
 #include <fcntl.h>
@@ -179,40 +179,39 @@ static void piece_read(struct volume_io *io, enum store_status result)
 
 static bool write_piece(int fd, const uint8_t *data, uint64_t offset, uint64_t length)
 {
-    while (length > 0) {
-        ssize_t n = pwrite(fd, data, length, (off_t)offset);
+    static uint8_t there[PIECE];
 
-        if (n <= 0) {
-            return false;
-        }
-        data += n;
-        offset += (uint64_t)n;
-        length -= (uint64_t)n;
+    // Of what a former call has left most is the same as a rule, and need not go to the disk again.
+    if (pread(fd, there, length, (off_t)offset) == (ssize_t)length && memcmp(there, data, length) == 0) {
+        return true;
     }
-    return true;
+    return pwrite(fd, data, length, (off_t)offset) == (ssize_t)length;
 }
 
-// What the volume does not have stays a hole. False: the file cannot be written, or the store does not read.
+// False: the file cannot be written, or the store does not read.
 static bool copy_contents(struct volume *v, uint64_t size, int fd)
 {
     static uint8_t buffer[PIECE];
 
-    for (uint64_t at = 0; at < size;) {
-        struct volume_run run;
-        struct volume_io io = {
-            .volume = v, .op = VOLUME_READ, .offset = at, .buffer = buffer, .done = piece_read};
-
-        volume_lookup(v, at, MIN(size - at, (uint64_t)PIECE), &run);
-        io.length = ALIGN_UP(run.length, (uint64_t)DISK_SECTOR);
-        if (run.data) {
-            volume_submit(&io);
-            if (await() != STORE_OK || !write_piece(fd, buffer, at, run.length)) {
-                return false;
-            }
-        }
-        at += run.length;
+    if (ftruncate(fd, (off_t)size) != 0) {
+        return false;
     }
-    return ftruncate(fd, (off_t)size) == 0;
+    for (uint64_t at = 0; at < size;) {
+        uint64_t n = MIN(size - at, (uint64_t)PIECE);
+        struct volume_io io = {.volume = v,
+                               .op = VOLUME_READ,
+                               .offset = at,
+                               .length = ALIGN_UP(n, (uint64_t)DISK_SECTOR),
+                               .buffer = buffer,
+                               .done = piece_read};
+
+        volume_submit(&io);
+        if (await() != STORE_OK || !write_piece(fd, buffer, at, n)) {
+            return false;
+        }
+        at += n;
+    }
+    return true;
 }
 
 static bool write_contents(enum volume_kind kind, const char *folder)
@@ -226,7 +225,7 @@ static bool write_contents(enum volume_kind kind, const char *folder)
 
         volume_get_info(v, &info);
         snprintf(path, sizeof path, "%s/%llu", folder, (unsigned long long)info.id);
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         good = fd >= 0 && copy_contents(v, info.size, fd);
         if (fd >= 0) {
             good &= close(fd) == 0;
