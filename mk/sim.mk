@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # keelson-sim: the control plane as a host program over the simulated hypervisor (tests/sim/node_host.c).
+# store-replay: the store alone, on the image of a node's disk (tests/sim/store_replay.c).
 
 LOADER_SRCS := $(addprefix mgmt/devices/,kernel_loader.c kernel_parts.c kernel_place.c linux_loader.c bzimage.c elf_kernel.c multiboot.c pvh.c)
 SIM_SRCS := $(wildcard mgmt/core/*.c mgmt/hcs/*.c mgmt/store/*.c mgmt/store/*.S) $(filter-out mgmt/state/partition_disk.c,$(wildcard mgmt/state/*.c)) $(filter-out net/stream_lwip.c net/net.c net/%_lwip.c,\
@@ -18,5 +19,15 @@ $(BUILD)/keelson-sim: $(SIM_OBJS) $(SIM_LIBS)
 .PHONY: sim
 sim: $(BUILD)/keelson-sim ## keelson-sim: the control plane on Linux over a simulated hypervisor, with sanitizers
 
-# keelctl is tested against it (tests/boot/test_keelctl.py).
-GUEST_TEST_NEEDS += $(BUILD)/keelson-sim
+REPLAY_SRCS := $(wildcard mgmt/store/*.c mgmt/store/*.S) mgmt/block/gpt.c mgmt/hcs/json_write.c tests/sim/store_replay.c \
+	tests/sim/disk_copy.c tests/sim/plat_host.c
+REPLAY_OBJS := $(call objects,$(BUILD)/host/unit/obj,$(REPLAY_SRCS))
+
+$(BUILD)/store-replay: $(REPLAY_OBJS) $(DEPS)/host/libmbedtls.a $(DEPS)/host/libsqlite3.a
+	$(call say,HOSTLD,$@)
+	$(Q)$(CC) $(SAN) -o $@ $^ -lm
+
+-include $(REPLAY_OBJS:.o=.d)
+
+# keelctl is tested against it (tests/boot/test_keelctl.py), disks are looked at with it (tests/boot/test_power_cut.py).
+GUEST_TEST_NEEDS += $(BUILD)/keelson-sim $(BUILD)/store-replay

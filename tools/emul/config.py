@@ -38,6 +38,7 @@ class NodeConfig:
     icount_shift: Optional[int] = None  # QEMU: 2^shift ns an instruction, repeatable; one processor only
     framebuffer: bool = False  # a linear frame buffer (always there in QEMU)
     disk_bus: str = "ide"  # QEMU: ide (AHCI), nvme or virtio
+    disk_log: bool = False  # QEMU: writes and flushes of the disk go to disk.log (disk_log.py); before.img is what it was
     packet_log: bool = False  # what the NIC sends and gets: packets.pcap (QEMU), packets.txt (Bochs)
     detach: bool = False  # the emulator outlives this process
     extra: list = dataclasses.field(default_factory=list)  # further QEMU arguments or Bochs lines
@@ -54,6 +55,9 @@ class NodeConfig:
             raise ValueError("icount needs engine svm and one processor")
         if self.engine == "vtx" and self.cpus not in BOCHS_CPUS:
             raise ValueError(f"Bochs takes {BOCHS_CPUS} processors")
+        if self.disk_log and (self.engine == "vtx" or self.disk_bus != "ide"):
+            # Others do requests side by side, and their log does not tell which writes were done when a flush began.
+            raise ValueError("a log of the disk's writes needs QEMU and the disk on the IDE bus")
         if self.engine == "vtx" and self.nic not in ("e1000", "none"):
             raise ValueError("the only NIC of Bochs that a node drives is e1000")
 
@@ -64,12 +68,24 @@ class NodeConfig:
             copy_sparse(self.image, self.disk_path)
         if self.config_text is not None:
             self._write_config()
+        if self.disk_log:
+            copy_sparse(self.disk_path, self.disk_before_path)
+            self.disk_log_path.write_bytes(b"")
         if self.nic != "none" and self.api_port == 0:
             self.api_port = free_port()
 
     @property
     def disk_path(self):
         return pathlib.Path(self.disk).resolve() if self.disk else self.directory / "disk.img"
+
+    @property
+    def disk_before_path(self):
+        """With disk_log: the disk as it was when the log began."""
+        return self.directory / "before.img"
+
+    @property
+    def disk_log_path(self):
+        return self.directory / "disk.log"
 
     def port_map(self):
         """Host port -> node port."""
