@@ -10,7 +10,7 @@ $(GUEST_MODULES)/.unpacked: tools/initramfs/modules.txt $(DEPS)/cache/linux-imag
 	$(call say,UNPACK,$(@D))
 	@rm -rf $(@D) && mkdir -p $(@D)
 	$(Q)dpkg-deb --fsys-tarfile $(DEPS)/cache/$$(cat $(DEPS)/cache/linux-image-amd64.list) | \
-		tar -x -C $(@D) --strip-components=4 --wildcards $$(sed -n 's|^kernel/|./lib/modules/*/kernel/|p' $<)
+		tar -x -C $(@D) --strip-components=4 --wildcards $$(sed -nE 's|^-?kernel/|./lib/modules/*/kernel/|p' $<)
 	@touch $@
 
 $(GUEST_INITRAMFS): tools/initramfs/mkinitramfs.py $(INITRAMFS_FILES) $(GUEST_BUSYBOX) mk/initramfs.mk \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Disks of guests: kept ones, and private copies of images in the guest pool.
+// Disks of guests: kept ones, private copies of images in the guest pool, and bytes that a definition brings.
 #include "mgmt/core/disk.h"
 
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 struct disk {
     struct open_disk *kept; // NULL: the rest is used
     struct ram_disk ram;
-    const struct image *image; // held by the definition
+    const struct image *image; // held by the definition; NULL: ram is the definition's contents
     gpa_t medium;
     size_t chunks;
     uint64_t filled; // bytes of the image
@@ -94,10 +94,10 @@ void disk_hold(struct disk_source *source)
 {
     struct kept_disk_info info;
 
-    source->kept = find_kept(source->path, &info);
+    source->kept = source->contents == NULL && find_kept(source->path, &info);
     if (source->kept) {
         disk_keeper()->hold(source->path);
-    } else {
+    } else if (source->contents == NULL) {
         image_ref(image_find(source->path));
     }
 }
@@ -106,7 +106,7 @@ void disk_release(const struct disk_source *source)
 {
     if (source->kept) {
         disk_keeper()->release(source->path);
-    } else {
+    } else if (source->contents == NULL) {
         image_unref(image_find(source->path)); // held, hence still the same
     }
 }
@@ -143,6 +143,17 @@ static enum core_status open_copy(const struct disk_source *source, const char *
     return CORE_OK;
 }
 
+static enum core_status open_source(const struct disk_source *source, const char *serial, struct disk *d,
+                                    struct core_error *error)
+{
+    if (source->contents != NULL) {
+        ram_disk_init(&d->ram, source->contents, source->content_bytes / BLOCK_SECTOR, true, serial);
+        return CORE_OK;
+    }
+    return source->kept ? disk_keeper()->open(source->path, source->read_only, serial, &d->kept, error)
+                        : open_copy(source, serial, d, error);
+}
+
 enum core_status disk_open(const struct disk_source *source, const char *serial, struct disk **out,
                            struct core_error *error)
 {
@@ -152,8 +163,7 @@ enum core_status disk_open(const struct disk_source *source, const char *serial,
     if (d == NULL) {
         return core_fail(error, CORE_NO_HEAP, "management heap is full");
     }
-    status = source->kept ? disk_keeper()->open(source->path, source->read_only, serial, &d->kept, error)
-                          : open_copy(source, serial, d, error);
+    status = open_source(source, serial, d, error);
     if (status != CORE_OK) {
         free(d);
         return status;
@@ -166,7 +176,7 @@ bool disk_fill(struct disk *d, size_t slice)
 {
     size_t n;
 
-    if (d->kept != NULL) {
+    if (d->image == NULL) {
         return true;
     }
     n = image_read(d->image, d->filled, d->ram.medium + d->filled, slice);
@@ -183,7 +193,7 @@ void disk_close(struct disk *d)
 {
     if (d->kept != NULL) {
         disk_keeper()->close(d->kept);
-    } else {
+    } else if (d->image != NULL) {
         plat_pool_free(d->medium, d->chunks);
     }
     free(d);

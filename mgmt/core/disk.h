@@ -4,6 +4,7 @@
 // What a name stands for is decided here and nowhere else. First it is that of a kept disk (mgmt/core/kept_disk.h): the
 // guest's writes go to the node's store. Otherwise it is that of an image: the disk is a private copy of it in the guest
 // pool, made when the guest starts; it lives through the guest's resets and ends with it, and the image never changes.
+// A source with contents of its own is read-only, and its name stands for nothing.
 //
 //   disk_open() ─► disk_fill() ... until DISK_READY ─► disk_device() ─► disk_close()
 #ifndef MGMT_CORE_DISK_H
@@ -15,7 +16,9 @@
 struct disk_source {
     const char *path; // name of a kept disk or of an image
     bool read_only;
-    bool kept; // disk_hold(): which of the two it was
+    bool kept;         // disk_hold(): which of the two it was
+    uint8_t *contents; // NULL: none of its own; else as many bytes as below, a multiple of BLOCK_SECTOR
+    size_t content_bytes;
 };
 
 struct disk;

@@ -132,7 +132,11 @@ static enum step_result step_disks(struct partition *p)
         return STEP_NEXT;
     }
     if (p->disk[n] == NULL) {
-        snprintf(serial, sizeof serial, "keelson-disk%u", (unsigned)n);
+        if (p->cfg.disk[n].contents != NULL) {
+            snprintf(serial, sizeof serial, "keelson-seed");
+        } else {
+            snprintf(serial, sizeof serial, "keelson-disk%u", (unsigned)n);
+        }
         if (disk_open(&p->cfg.disk[n], serial, &p->disk[n], &p->error) != CORE_OK) {
             return STEP_FAIL;
         }

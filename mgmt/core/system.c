@@ -93,6 +93,7 @@ static void system_free(struct system *s)
         free(s->disk_path[i]);
     }
     module_list_free(&s->modules);
+    free(s->seed);
     free(s->initrd);
     free(s->cmdline);
     free(s);
@@ -265,8 +266,9 @@ static enum core_status check_disks(const struct system_config *cfg, struct core
 {
     enum core_status status;
 
-    if (cfg->disk_count > DP_MAX_DISKS) {
-        return core_fail(error, CORE_LIMIT, "a system has at most %u disks", DP_MAX_DISKS);
+    if (cfg->disk_count + cfg->has_seed > DP_MAX_DISKS) {
+        return core_fail(error, CORE_LIMIT, "a system has at most %u disks, a seed's among them",
+                         DP_MAX_DISKS);
     }
     status = disk_check(cfg->disk, cfg->disk_count, error);
     return status == CORE_OK ? check_images(cfg, error) : status;
@@ -392,6 +394,23 @@ static void reference_images(struct system *s, const struct system_config *cfg)
     }
 }
 
+// The addresses of the adapters are known by now.
+static enum core_status add_seed(struct system *s, const struct system_config *cfg, struct core_error *error)
+{
+    enum core_status status;
+    size_t bytes;
+
+    if (!cfg->has_seed) {
+        return CORE_OK;
+    }
+    status = seed_make(&cfg->seed, s->id, s->cfg.nic, s->cfg.nic_count, &s->seed, &bytes, error);
+    if (status == CORE_OK) {
+        s->cfg.disk[s->cfg.disk_count++] = (struct disk_source){
+            .path = SEED_DISK_NAME, .read_only = true, .contents = s->seed, .content_bytes = bytes};
+    }
+    return status;
+}
+
 enum core_status system_create(const char *id, const struct system_config *cfg, struct system **out,
                                struct core_error *error)
 {
@@ -411,11 +430,17 @@ enum core_status system_create(const char *id, const struct system_config *cfg, 
         }
         return core_fail(error, CORE_NO_HEAP, "management heap is full");
     }
+    reference_images(s, cfg);
+    status = add_seed(s, cfg, error);
+    if (status != CORE_OK) {
+        system_release(s);
+        system_free(s);
+        return status;
+    }
     old = system_find(id);
     if (old != NULL) {
         forget(old);
     }
-    reference_images(s, cfg);
     table_add(s);
     push_out_stopped();
     event_post(EVENT_SYSTEM_CREATED, s->id, "%llu MB, %u processor(s), owner '%s'",

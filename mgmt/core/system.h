@@ -13,6 +13,7 @@
 #ifndef MGMT_CORE_SYSTEM_H
 #define MGMT_CORE_SYSTEM_H
 
+#include "mgmt/core/cloud_seed.h"
 #include "mgmt/core/console.h"
 #include "mgmt/core/modules.h"
 #include "mgmt/core/operation.h"
@@ -55,6 +56,8 @@ struct system_config { // strings are copied by system_create()
         const char *endpoint; // id; "": the default switch
     } nic[DP_MAX_NICS];
     uint8_t nic_count;
+    bool has_seed; // the last of the disks is made of the following
+    struct seed_config seed;
     bool stop_on_reset;
     bool terminate_on_last_close;
 };
@@ -79,6 +82,7 @@ struct system {
     struct partition_config cfg;
     char *cmdline;
     char *disk_path[DP_MAX_DISKS];
+    uint8_t *seed;              // contents of the seed's disk; NULL: none
     char *initrd;               // as it was given
     struct module_list modules; // of it
     struct image *kernel;       // referenced until STOPPED, like the next

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mgmt/hcs/document_seed.h"
 #include "mgmt/hcs/result.h"
 
 #define DEFAULT_WEIGHT 100 // HV_PROP_CPU_WEIGHT
@@ -137,9 +138,10 @@ static void check_attachment(const char *controller, const cJSON *attachment,
     }
 }
 
-static void check_disks(const cJSON *scsi, struct schema_problems *problems)
+// The disk of a seed is one beside the attachments.
+static void check_disks(const cJSON *scsi, const cJSON *seed, struct schema_problems *problems)
 {
-    unsigned count = 0;
+    unsigned count = seed != NULL;
 
     for (const cJSON *c = scsi != NULL ? scsi->child : NULL; c != NULL; c = c->next) {
         const cJSON *attachments = AT(c, "Attachments");
@@ -151,7 +153,7 @@ static void check_disks(const cJSON *scsi, struct schema_problems *problems)
     }
     if (count > DP_MAX_DISKS) {
         schema_problem_add(problems, HR_E_INVALIDARG, "$.VirtualMachine.Devices.Scsi", NULL,
-                           "at most 8 attachments in all", "remove some");
+                           "at most 8 attachments in all, or 7 and NoCloud", "remove some");
     }
 }
 
@@ -285,14 +287,17 @@ bool document_decode_system(const cJSON *root, struct system_config *cfg, struct
     check_processor(AT(root, "VirtualMachine", "ComputeTopology", "Processor"), problems);
     check_ports(AT(root, "VirtualMachine", "Devices", "ComPorts"), problems);
     check_virtio_ports(AT(root, "VirtualMachine", "Devices", "VirtioSerial", "Ports"), problems);
-    check_disks(AT(root, "VirtualMachine", "Devices", "Scsi"), problems);
+    check_disks(AT(root, "VirtualMachine", "Devices", "Scsi"),
+                AT(root, "VirtualMachine", "Devices", "NoCloud"), problems);
     check_adapters(AT(root, "VirtualMachine", "Devices", "NetworkAdapters"), problems);
+    document_seed_check(AT(root, "VirtualMachine", "Devices"), problems);
     if (problems->count > 0) {
         return false;
     }
     fill(root, cfg);
     fill_disks(AT(root, "VirtualMachine", "Devices", "Scsi"), cfg);
     fill_adapters(AT(root, "VirtualMachine", "Devices", "NetworkAdapters"), cfg);
+    cfg->has_seed = document_seed_read(AT(root, "VirtualMachine", "Devices"), &cfg->seed);
     return true;
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests' virtio devices under Debian's kernel: PCI, disks, entropy, console, network adapter."""
+"""Guests' virtio devices under Debian's kernel: PCI, disks, a seed, entropy, console, network adapter."""
 import hashlib
 import json
 import os
@@ -15,6 +15,7 @@ MAC = "02-00-00-00-00-07"
 # Not a whole number of mebibytes, nor of pages.
 DISK_SECTORS = 2 * 2048 + 3
 WRITTEN_KIB = 640
+HOST_NAME, KEY, ADDRESS = "web.example.org", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me@\"here\"", "192.0.2.7/24"
 
 
 def disk_image():
@@ -29,6 +30,8 @@ def document(cmdline, cpus):
             "ComPorts": {"0": {}},
             "VirtioSerial": {"Ports": {"0": {}}},
             "NetworkAdapters": {"n": {"MacAddress": MAC}},
+            "NoCloud": {"HostName": HOST_NAME, "User": "admin", "SshAuthorizedKeys": [KEY],
+                        "NetworkAdapters": {"n": {"Address": ADDRESS, "Gateway": "192.0.2.1"}}},
             "Scsi": {"s": {"Attachments": {"0": {"Type": "VirtualDisk", "Path": "disk"},
                                            "1": {"Type": "Iso", "Path": "disk"}}}}}}}
 
@@ -52,10 +55,11 @@ def check_pci(console, step_s):
                           "$(basename $(readlink $d/driver)); done; cd /", step_s).split("\n")
     expected = [("00.0", "0x1b36 0x0008", ""), ("01.0", "0x1af4 0x1044", "virtio-pci"),
                 ("02.0", "0x1af4 0x1043", "virtio-pci"), ("04.0", "0x1af4 0x1041", "virtio-pci"),
-                ("08.0", "0x1af4 0x1042", "virtio-pci"), ("09.0", "0x1af4 0x1042", "virtio-pci")]
+                ("08.0", "0x1af4 0x1042", "virtio-pci"), ("09.0", "0x1af4 0x1042", "virtio-pci"),
+                ("0a.0", "0x1af4 0x1042", "virtio-pci")]
     found = [line.split(" ", 3) for line in devices[-len(expected):]]
     assert [(slot[8:], f"{vendor} {device}", "".join(driver)) for slot, vendor, device, *driver in found] == expected
-    assert int(console.run("grep -c 'PCI-MSI.*virtio' /proc/interrupts", step_s)) == 12
+    assert int(console.run("grep -c 'PCI-MSI.*virtio' /proc/interrupts", step_s)) == 14
 
 
 def check_disks(console, step_s):
@@ -73,6 +77,23 @@ def check_disks(console, step_s):
     assert "not permitted" in console.run("dd if=/tmp/data of=/dev/vdb bs=4k count=1", step_s)
     assert digest(console, "cat /dev/vdb", step_s) == whole
     return data
+
+
+def check_seed(console, step_s):
+    """The last disk has the label that cloud-init looks for, and Linux reads the files that it wants."""
+    assert console.run("cat /sys/block/vdc/ro /sys/block/vdc/serial", step_s).split() == ["1", "keelson-seed"]
+    assert console.run("dd if=/dev/vdc bs=1 skip=43 count=6 2>/dev/null", step_s) == "cidata"
+    console.run("for m in nls_cp437 nls_ascii fat vfat; do insmod /lib/modules/$m.ko; done", step_s)
+    assert console.run("mkdir -p /mnt; mount -t vfat -o ro /dev/vdc /mnt && ls -1 /mnt", step_s).split() == [
+        "meta-data", "network-config", "user-data"]
+    first, user_data = console.run("cat /mnt/user-data", step_s).split("\n", 1)
+    user_data, meta_data, network = map(json.loads, (user_data, console.run("cat /mnt/meta-data", step_s),
+                                                     console.run("cat /mnt/network-config", step_s)))
+    console.run("umount /mnt", step_s)
+    assert first == "#cloud-config" and user_data["user"] == "admin" and user_data["ssh_authorized_keys"] == [KEY]
+    assert meta_data["local-hostname"] == HOST_NAME and meta_data["instance-id"].startswith("keelson-")
+    assert network["config"][0]["mac_address"] == MAC.replace("-", ":")
+    assert network["config"][0]["subnets"] == [{"type": "static", "address": ADDRESS, "gateway": "192.0.2.1"}]
 
 
 def check_entropy(console, step_s):
@@ -94,6 +115,7 @@ def check_console(client, name, console, step_s):
 def check_all(client, name, console, step_s):
     check_pci(console, step_s)
     data = check_disks(console, step_s)
+    check_seed(console, step_s)
     check_entropy(console, step_s)
     check_console(client, name, console, step_s)
     assert console.run("cat /sys/class/net/eth0/address", step_s) == MAC.replace("-", ":")

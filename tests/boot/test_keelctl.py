@@ -84,6 +84,10 @@ def test_help_names_every_command(keelctl):
     [], ["nonsense"], ["system"], ["system", "nonsense"], ["system", "start"], ["system", "start", "a", "b"],
     ["image", "list", "--memory", "1"], ["--output", "xml", "image", "list"], ["--nonsense"],
     ["system", "create", "x"], ["system", "create", "x", "--kernel", "k", "--memory", "much"],
+    ["system", "create", "x", "--kernel", "k", "--memory", "64", "--address", "192.0.2.7/24"],
+    ["system", "create", "x", "--kernel", "k", "--memory", "64", "--user-data", "/nonexistent"],
+    ["system", "create", "x", "--kernel", "k", "--memory", "64", "--ssh-key", "/dev/null"],
+    ["system", "create", "x", "--file", "-", "--hostname", "x"],
     ["system", "create", "x", "--file", "/nonexistent"], ["system", "create", "x", "--file", "-", "--memory", "1"],
     ["--fingerprint", "12", "node", "show"], ["--node", "http://127.0.0.1", "node", "show"],
     ["--node", "ftp://x", "node", "show"], ["--secret", "/nonexistent", "node", "show"],
@@ -369,6 +373,29 @@ def test_networks(keelctl, kernel):
     keelctl("endpoint", "delete", made)
     keelctl("switch", "delete", "lab")
     assert keelctl("-o", "name", "switch", "list")[0] == "default\n"
+
+
+def test_seeds(keelctl, kernel, tmp_path):
+    """The options become a seed; what is wrong in it is refused at its place."""
+    def create(*arguments, status=0):
+        return keelctl("system", "create", "cloud", "-k", kernel, "-m", "96", "--nic", "default", *arguments, status=status)
+
+    keys = tmp_path / "keys"
+    keys.write_text("# mine\nssh-ed25519 AAAA me@here\n\n  ecdsa-sha2-nistp256 BBBB\r\n")
+    create("--hostname", "web", "--user", "admin", "--ssh-key", keys, "--address", "192.0.2.7/24", "--gateway", "192.0.2.1",
+           "--dns", "192.0.2.1,192.0.2.2", "--start")
+    keelctl("system", "delete", "--force", "cloud")
+    create("--ssh-key", "ssh-ed25519 AAAA me@here", "--network-config", keys)
+    keelctl("system", "delete", "--force", "cloud")
+    for arguments, place in ((("--hostname", "a_b"), "HostName"), (("--user", "Me"), "User"),
+                             (("--ssh-key", "ssh-rsa AAAA \u00e4"), "SshAuthorizedKeys[0]"),
+                             (("--address", "192.0.2.7"), 'NetworkAdapters["0"].Address'),
+                             (("--gateway", "192.0.2.1"), 'NetworkAdapters["0"].Gateway'),
+                             (("--dns", "dns"), 'NetworkAdapters["0"].NameServers[0]'),
+                             (("--user", "me", "--user-data", keys), "User")):
+        assert f"at $.VirtualMachine.Devices.NoCloud.{place}\n" in create(*arguments, status=1)[1]
+    keys.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n")
+    assert f"{keys}.pub" in create("--ssh-key", keys, status=USAGE)[1]
 
 
 def test_errors_name_place_and_remedy(keelctl, kernel):

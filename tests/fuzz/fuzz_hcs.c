@@ -1,4 +1,4 @@
-// srcs: mgmt/hcs/document.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c mgmt/core/system.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c mgmt/core/network.c mgmt/core/keeper.c mgmt/vswitch/vswitch.c mgmt/vswitch/mac_table.c mgmt/vswitch/offload.c mgmt/vswitch/dhcp.c
+// srcs: mgmt/hcs/document.c mgmt/hcs/document_seed.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c mgmt/core/system.c mgmt/core/cloud_seed.c mgmt/block/fat_image.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c mgmt/core/network.c mgmt/core/keeper.c mgmt/vswitch/vswitch.c mgmt/vswitch/mac_table.c mgmt/vswitch/offload.c mgmt/vswitch/dhcp.c
 // libs: mbedtls cjson
 // SPDX-License-Identifier: Apache-2.0
 // Fuzzes the documents that clients send: any bytes as each document type; errors must be well-formed JSON.
@@ -40,6 +40,25 @@ static void check_config(const struct system_config *cfg)
     must(cfg->kernel != NULL && cfg->cmdline != NULL && strlen(cfg->cmdline) <= SYSTEM_CMDLINE_MAX);
 }
 
+// A seed that the document's check let through can be made, unless its keys are too long together.
+static void check_seed(const struct system_config *cfg)
+{
+    static const struct network_adapter nics[DP_MAX_NICS];
+    struct core_error error = {0};
+    enum core_status status;
+    uint8_t *image;
+    size_t bytes;
+
+    must(cfg->disk_count < DP_MAX_DISKS && cfg->nic_count <= DP_MAX_NICS);
+    status = seed_make(&cfg->seed, "fuzz", nics, cfg->nic_count, &image, &bytes, &error);
+    if (status == CORE_OK) {
+        must(bytes > 0 && bytes <= 65536 && bytes % 512 == 0);
+        free(image);
+    } else {
+        must(status == CORE_INVALID && error.text[0] != '\0' && cfg->seed.key_count > 0);
+    }
+}
+
 static void try_type(enum hcs_type_id type, const char *text, size_t size)
 {
     struct schema_problems problems;
@@ -54,6 +73,9 @@ static void try_type(enum hcs_type_id type, const char *text, size_t size)
     if (type == HCS_TYPE_ComputeSystem) {
         if (document_decode_system(doc.root, &cfg, &problems)) {
             check_config(&cfg);
+            if (cfg.has_seed) {
+                check_seed(&cfg);
+            }
         } else {
             check_error(&problems);
         }

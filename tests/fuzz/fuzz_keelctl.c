@@ -1,4 +1,4 @@
-// srcs: tools/keelctl/report.c tools/keelctl/out.c tools/keelctl/commands_operation.c tools/keelctl/commands_node.c tools/keelctl/commands_event.c tools/keelctl/sse.c tools/keelctl/commands_system.c tools/keelctl/commands_network.c tools/keelctl/list.c
+// srcs: tools/keelctl/report.c tools/keelctl/out.c tools/keelctl/commands_operation.c tools/keelctl/commands_node.c tools/keelctl/commands_event.c tools/keelctl/sse.c tools/keelctl/commands_system.c tools/keelctl/file.c tools/keelctl/seed.c tools/keelctl/commands_network.c tools/keelctl/list.c
 // libs: cjson
 // SPDX-License-Identifier: Apache-2.0
 // Fuzz target: answers of a node that is none, or not the one that is thought, to keelctl's commands and reports. No

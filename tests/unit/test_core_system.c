@@ -1,4 +1,4 @@
-// srcs: mgmt/core/system.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c mgmt/core/network.c mgmt/core/keeper.c mgmt/vswitch/vswitch.c mgmt/vswitch/mac_table.c mgmt/vswitch/offload.c mgmt/vswitch/dhcp.c
+// srcs: mgmt/core/system.c mgmt/core/cloud_seed.c mgmt/block/fat_image.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c mgmt/core/network.c mgmt/core/keeper.c mgmt/vswitch/vswitch.c mgmt/vswitch/mac_table.c mgmt/vswitch/offload.c mgmt/vswitch/dhcp.c tests/unit/fat_read.c
 // libs: mbedtls
 // SPDX-License-Identifier: Apache-2.0
 // Life cycle of systems on the simulated hypervisor: every state, every failing hypercall, every page back.
@@ -18,6 +18,7 @@
 #include "tests/sim/dp_sim.h"
 #include "tests/sim/hvif_sim.h"
 #include "tests/sim/plat_host.h"
+#include "tests/unit/fat_read.h"
 
 #define MB (1ull << 20)
 
@@ -894,6 +895,69 @@ static void test_adapters(void **state)
     assert_null(network_find_switch("lab"));
 }
 
+// The seed's disk is the last one, read-only, and there again after a reset; it says the adapter's address.
+static void test_seed(void **state)
+{
+    struct system_config cfg;
+    struct core_error error;
+    struct block_device *device;
+    struct system *s;
+    size_t length;
+    char *text, mac[18];
+    const uint8_t *m;
+
+    (void)state;
+    with_devices = true;
+    cfg = config();
+    cfg.has_seed = true;
+    cfg.seed = (struct seed_config){.host_name = "seeded", .network = true};
+    assert_int_equal(system_create("seeded", &cfg, &s, &error), CORE_OK);
+    assert_int_equal(start(s), CORE_OK);
+    type(s, "reset\n");
+    turn_until_idle(s);
+    assert_int_equal(s->resets, 1);
+    assert_int_equal(s->partition.vm->disk_count, 3);
+    device = s->partition.vm->disk[2].device;
+    assert_true(device->read_only);
+    assert_string_equal(device->serial, "keelson-seed");
+    text = fat_read(((struct ram_disk *)device)->medium, device->sectors * BLOCK_SECTOR, "network-config",
+                    &length);
+    m = s->partition.vm->nic[0].mac;
+    (void)snprintf(mac, sizeof mac, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+    assert_non_null(strstr(text, mac));
+    free(text);
+    assert_int_equal(terminate(s), CORE_OK);
+    assert_nothing_left();
+}
+
+static void test_seed_refused(void **state)
+{
+    static char key[SEED_FILE_MAX];
+    struct system_config cfg;
+    struct core_error error;
+    struct system *s;
+
+    (void)state;
+    with_devices = true;
+    cfg = config();
+    cfg.has_seed = true;
+    memset(key, 'k', sizeof key - 1);
+    cfg.seed = (struct seed_config){.key = {key}, .key_count = 1};
+    assert_int_equal(system_create("refused", &cfg, &s, &error), CORE_INVALID);
+    assert_non_null(strstr(error.text, "user-data"));
+    assert_null(system_find("refused"));
+    assert_nothing_left(); // neither images nor adapters are held
+    assert_int_equal(network_find_switch(NETWORK_DEFAULT)->adapters, 0);
+    cfg.seed = (struct seed_config){.host_name = "a"};
+    for (cfg.disk_count = 0; cfg.disk_count < DP_MAX_DISKS; cfg.disk_count++) {
+        cfg.disk[cfg.disk_count] = (struct disk_source){.path = "disk", .read_only = true};
+    }
+    assert_int_equal(system_create("refused", &cfg, &s, &error), CORE_LIMIT);
+    cfg.disk_count--;
+    assert_int_equal(system_create("full", &cfg, &s, &error), CORE_OK);
+    assert_int_equal(terminate(s), CORE_OK);
+}
+
 static void test_disk_refused(void **state)
 {
     struct system_config cfg;
@@ -966,6 +1030,8 @@ int main(void)
         T(test_images_in_use),
         T(test_disks),
         T(test_adapters),
+        T(test_seed),
+        T(test_seed_refused),
         T(test_disk_refused),
         T(test_reader_outlives_system),
     };

@@ -1,4 +1,4 @@
-// srcs: mgmt/hcs/document.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c mgmt/core/system.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c mgmt/core/network.c mgmt/core/keeper.c mgmt/vswitch/vswitch.c mgmt/vswitch/mac_table.c mgmt/vswitch/offload.c mgmt/vswitch/dhcp.c
+// srcs: mgmt/hcs/document.c mgmt/hcs/document_seed.c mgmt/hcs/schema.c mgmt/hcs/json_read.c mgmt/hcs/json_write.c mgmt/hcs/result.c mgmt/core/system.c mgmt/core/cloud_seed.c mgmt/block/fat_image.c mgmt/core/modules.c mgmt/core/system_run.c mgmt/core/partition.c mgmt/core/disk.c mgmt/block/ram_disk.c mgmt/block/block.c mgmt/core/partition_build.c mgmt/core/partition_stop.c mgmt/core/deposit.c mgmt/core/image.c mgmt/core/console.c mgmt/core/event.c mgmt/core/operation.c mgmt/core/notify.c mgmt/core/status.c mgmt/hvif/hvif_status.c tests/sim/hvif_sim.c tests/sim/dp_sim.c tests/sim/loader_sim.c tests/sim/plat_host.c mgmt/core/network.c mgmt/core/keeper.c mgmt/vswitch/vswitch.c mgmt/vswitch/mac_table.c mgmt/vswitch/offload.c mgmt/vswitch/dhcp.c
 // libs: mbedtls cjson
 // SPDX-License-Identifier: Apache-2.0
 // HCS documents: what is accepted, and for everything else the HRESULT and the JSON path.
@@ -26,6 +26,8 @@
 #define WITH_CPU(inside) VM(BOOT ",\"ComputeTopology\":{" MEMORY ",\"Processor\":{" inside "}}")
 #define WITH_DISK(lun, inside)                                                                               \
     WITH_VM("\"Devices\":{\"Scsi\":{\"a\":{\"Attachments\":{\"" lun "\":{" inside "}}}}}")
+#define WITH_SEED(adapters, inside)                                                                          \
+    WITH_VM("\"Devices\":{\"NetworkAdapters\":{" adapters "},\"NoCloud\":{" inside "}}")
 #define WITH_NIC(inside) WITH_VM("\"Devices\":{\"NetworkAdapters\":{\"n\":{" inside "}}}")
 
 #define P "$.VirtualMachine"
@@ -126,6 +128,49 @@ static const struct {
     {WITH_NIC("\"MacAddress\":\"02-00-00-00-00-011\""), HR_E_INVALIDARG,
      P ".Devices.NetworkAdapters[\"n\"].MacAddress"},
     {WITH_NIC("\"IovSettings\":{}"), HR_E_NOTIMPL, P ".Devices.NetworkAdapters[\"n\"].IovSettings"},
+    {WITH_SEED("", ""), HR_S_OK, NULL},
+    {WITH_SEED(
+         "",
+         "\"HostName\":\"web.example.org\",\"User\":\"admin\",\"SshAuthorizedKeys\":[\"ssh-rsa AAAA me\"]"),
+     HR_S_OK, NULL},
+    {WITH_SEED(
+         "\"n\":{}",
+         "\"NetworkAdapters\":{\"n\":{\"Address\":\"192.0.2.7/24\",\"Gateway\":\"192.0.2.1\",\"NameServers\":[\"192.0.2.1\"]}}"),
+     HR_S_OK, NULL},
+    {WITH_SEED("\"n\":{}", "\"NetworkAdapters\":{\"n\":{}}"), HR_S_OK, NULL},
+    {WITH_SEED("", "\"HostName\":\"a\",\"UserData\":\"#cloud-config\",\"NetworkConfig\":\"x\""), HR_S_OK,
+     NULL},
+    {WITH_SEED("", "\"HostName\":\"a_b\""), HR_E_INVALIDARG, P ".Devices.NoCloud.HostName"},
+    {WITH_SEED("", "\"User\":\"a b\""), HR_E_INVALIDARG, P ".Devices.NoCloud.User"},
+    {WITH_SEED("", "\"SshAuthorizedKeys\":[\"ssh-rsa AAAA\",\"ssh-rsa A\\nB C\"]"), HR_E_INVALIDARG,
+     P ".Devices.NoCloud.SshAuthorizedKeys[1]"},
+    {WITH_SEED(
+         "",
+         "\"SshAuthorizedKeys\":[\"a b\",\"a b\",\"a b\",\"a b\",\"a b\",\"a b\",\"a b\",\"a b\",\"a b\",\"a b\",\"a b\",\"a b\",\"a b\",\"a b\",\"a b\",\"a b\",\"a b\"]"),
+     HR_E_INVALIDARG, P ".Devices.NoCloud.SshAuthorizedKeys"},
+    {WITH_SEED("", "\"UserData\":\"x\",\"User\":\"a\""), HR_E_INVALIDARG, P ".Devices.NoCloud.User"},
+    {WITH_SEED("", "\"UserData\":\"x\",\"SshAuthorizedKeys\":[]"), HR_E_INVALIDARG,
+     P ".Devices.NoCloud.SshAuthorizedKeys"},
+    {WITH_SEED("", "\"MetaData\":\"x\",\"HostName\":\"a\""), HR_E_INVALIDARG, P ".Devices.NoCloud.HostName"},
+    {WITH_SEED("\"n\":{}", "\"NetworkConfig\":\"x\",\"NetworkAdapters\":{\"n\":{}}"), HR_E_INVALIDARG,
+     P ".Devices.NoCloud.NetworkAdapters"},
+    {WITH_SEED("\"n\":{}", "\"NetworkAdapters\":{\"m\":{}}"), HR_E_INVALIDARG,
+     P ".Devices.NoCloud.NetworkAdapters[\"m\"]"},
+    {WITH_SEED("\"n\":{}", "\"NetworkAdapters\":{\"n\":{\"Address\":\"192.0.2.7\"}}"), HR_E_INVALIDARG,
+     P ".Devices.NoCloud.NetworkAdapters[\"n\"].Address"},
+    {WITH_SEED("\"n\":{}", "\"NetworkAdapters\":{\"n\":{\"Address\":\"192.0.2.300/24\"}}"), HR_E_INVALIDARG,
+     P ".Devices.NoCloud.NetworkAdapters[\"n\"].Address"},
+    {WITH_SEED("\"n\":{}", "\"NetworkAdapters\":{\"n\":{\"Gateway\":\"192.0.2.1\"}}"), HR_E_INVALIDARG,
+     P ".Devices.NoCloud.NetworkAdapters[\"n\"].Gateway"},
+    {WITH_SEED("\"n\":{}",
+               "\"NetworkAdapters\":{\"n\":{\"Address\":\"192.0.2.7/24\",\"Gateway\":\"192.0.3.1\"}}"),
+     HR_E_INVALIDARG, P ".Devices.NoCloud.NetworkAdapters[\"n\"].Gateway"},
+    {WITH_SEED("\"n\":{}", "\"NetworkAdapters\":{\"n\":{\"NameServers\":[\"192.0.2.1\",\"dns\"]}}"),
+     HR_E_INVALIDARG, P ".Devices.NoCloud.NetworkAdapters[\"n\"].NameServers[1]"},
+    {WITH_SEED(
+         "\"n\":{}",
+         "\"NetworkAdapters\":{\"n\":{\"NameServers\":[\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\"]}}"),
+     HR_E_INVALIDARG, P ".Devices.NoCloud.NetworkAdapters[\"n\"].NameServers"},
     // virtio console
     {WITH_VM("\"Devices\":{\"VirtioSerial\":{\"Ports\":{\"0\":{\"NamedPipe\":\"x\"}}}}"), HR_S_OK, NULL},
     {WITH_VM("\"Devices\":{\"VirtioSerial\":{\"Ports\":{\"1\":{}}}}"), HR_E_INVALIDARG,
@@ -291,6 +336,51 @@ static void test_adapters(void **state)
     json_document_free(&doc);
 }
 
+static void test_seed(void **state)
+{
+    static const char good[] = WITH_SEED(
+        "\"a\":{},\"b\":{},\"c\":{}",
+        "\"HostName\":\"web\",\"User\":\"u\",\"SshAuthorizedKeys\":[\"k 1\",\"k 2\"],\"NetworkAdapters\":{"
+        "\"c\":{\"NameServers\":[\"192.0.2.3\"]},\"b\":{\"Address\":\"192.0.2.7/24\",\"Gateway\":\"192.0.2.1\"}}");
+    static char file[SEED_FILE_MAX + 256];
+    struct schema_problems problems;
+    struct system_config cfg;
+    struct json_document doc;
+
+    (void)state;
+    assert_true(decode(VM_OK, &cfg, &problems, &doc));
+    assert_false(cfg.has_seed);
+    json_document_free(&doc);
+    assert_true(decode(good, &cfg, &problems, &doc));
+    assert_true(cfg.has_seed);
+    assert_string_equal(cfg.seed.host_name, "web");
+    assert_string_equal(cfg.seed.user, "u");
+    assert_int_equal(cfg.seed.key_count, 2);
+    assert_string_equal(cfg.seed.key[1], "k 2");
+    assert_true(cfg.seed.network);
+    assert_null(cfg.seed.adapter[0].address);
+    assert_string_equal(cfg.seed.adapter[1].address, "192.0.2.7/24");
+    assert_string_equal(cfg.seed.adapter[1].gateway, "192.0.2.1");
+    assert_null(cfg.seed.adapter[2].address);
+    assert_int_equal(cfg.seed.adapter[2].name_server_count, 1);
+    assert_string_equal(cfg.seed.adapter[2].name_server[0], "192.0.2.3");
+    assert_null(cfg.seed.user_data);
+    json_document_free(&doc);
+    (void)snprintf(file, sizeof file,
+                   "{" VERSION ",\"VirtualMachine\":{" BOOT "," TOPOLOGY
+                   ",\"Devices\":{\"NoCloud\":{\"UserData\":\"%0*d\"}}}}",
+                   (int)SEED_FILE_MAX, 0);
+    assert_true(decode(file, &cfg, &problems, &doc));
+    assert_false(cfg.seed.network);
+    json_document_free(&doc);
+    (void)snprintf(file, sizeof file,
+                   "{" VERSION ",\"VirtualMachine\":{" BOOT "," TOPOLOGY
+                   ",\"Devices\":{\"NoCloud\":{\"UserData\":\"%0*d\"}}}}",
+                   (int)SEED_FILE_MAX + 1, 0);
+    assert_false(decode(file, &cfg, &problems, &doc));
+    assert_string_equal(problems.list[0].path, P ".Devices.NoCloud.UserData");
+}
+
 static void test_many_problems_are_bounded(void **state)
 {
     char text[8192] = "{";
@@ -369,13 +459,10 @@ static void test_queries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_disks),
-        cmocka_unit_test(test_adapters),
-        cmocka_unit_test(test_many_problems_are_bounded),
-        cmocka_unit_test(test_writer),
-        cmocka_unit_test(test_queries),
+        cmocka_unit_test(test_table),  cmocka_unit_test(test_values),
+        cmocka_unit_test(test_disks),  cmocka_unit_test(test_adapters),
+        cmocka_unit_test(test_seed),   cmocka_unit_test(test_many_problems_are_bounded),
+        cmocka_unit_test(test_writer), cmocka_unit_test(test_queries),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,8 @@
 
     mkinitramfs.py --busybox FILE [--modules DIRECTORY --module-list FILE] --output FILE
 
-Modules go to /lib/modules without their folders; /etc/modules names them in the order of the list.
+Modules go to /lib/modules without their folders; /etc/modules names them in the order of the list, without those that
+have a "-" in front.
 
 The format is Linux's Documentation/driver-api/early-userspace/buffer-format.rst. Owners are root, dates zero,
 names sorted: equal input gives equal output.
@@ -52,8 +53,9 @@ def add_modules(archive, directory, listed):
     names = []
     for line in listed.read_text().splitlines():
         if line and not line.startswith("#"):
-            path = directory / line
-            names.append(path.name)
+            path = directory / line.removeprefix("-")
+            if not line.startswith("-"):
+                names.append(path.name)
             archive.add(f"lib/modules/{path.name}", stat.S_IFREG | 0o644, path.read_bytes())
     archive.add("etc/modules", stat.S_IFREG | 0o644, "".join(f"{name}\n" for name in names).encode())
 

@@ -3,7 +3,8 @@
 #include "tools/keelctl/keelctl.h"
 
 #define CREATE_OPTIONS                                                                                       \
-    "file kernel initrd cmdline memory cpus disk nic owner start console port from idle no-wait timeout"
+    "file kernel initrd cmdline memory cpus disk nic hostname user ssh-key address gateway dns user-data "   \
+    "meta-data network-config owner start console port from idle no-wait timeout"
 
 const struct command commands[] = {
     {"image", "put", "NAME FILE", 2, 2, "raw", "upload a file, or standard input (-), as an image", image_put,

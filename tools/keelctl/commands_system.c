@@ -1,50 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // keelctl system ...: compute systems through the HCS routes.
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/keelctl/file.h"
 #include "tools/keelctl/json.h"
 #include "tools/keelctl/list.h"
 #include "tools/keelctl/operation.h"
 #include "tools/keelctl/out.h"
+#include "tools/keelctl/seed.h"
 
 #define SYSTEMS "/v1/hcs/systems"
-#define DOCUMENT_MAX (1u << 20)
+#define ADAPTER "0"
 #define DEFAULT_CMDLINE "console=ttyS0"
 
 // --- create ---
-
-static char *read_all(FILE *file, const char *name)
-{
-    char *text = malloc(DOCUMENT_MAX + 1);
-    size_t n = text != NULL ? fread(text, 1, DOCUMENT_MAX + 1, file) : 0;
-
-    if (text == NULL || ferror(file) || n > DOCUMENT_MAX) {
-        complain("%s: %s", name, n > DOCUMENT_MAX ? "too large for a document" : strerror(errno));
-        free(text);
-        return NULL;
-    }
-    text[n] = '\0';
-    return text;
-}
-
-static char *document_from_file(const char *name)
-{
-    FILE *file = strcmp(name, "-") == 0 ? stdin : fopen(name, "r");
-    char *text;
-
-    if (file == NULL) {
-        complain("%s: %s", name, strerror(errno));
-        return NULL;
-    }
-    text = read_all(file, name);
-    if (file != stdin) {
-        fclose(file);
-    }
-    return text;
-}
 
 // "root,data:ro" as attachments of one controller, in this order.
 static void add_disks(cJSON *devices, const char *list)
@@ -104,7 +75,8 @@ static char *document_from_options(const struct options *o)
     devices = cJSON_AddObjectToObject(vm, "Devices");
     cJSON_AddObjectToObject(cJSON_AddObjectToObject(devices, "ComPorts"), "0");
     if (o->nic != NULL) {
-        cJSON *adapter = cJSON_AddObjectToObject(cJSON_AddObjectToObject(devices, "NetworkAdapters"), "0");
+        cJSON *adapter = cJSON_AddObjectToObject(cJSON_AddObjectToObject(devices, "NetworkAdapters"),
+                                                 ADAPTER);
 
         if (strcmp(o->nic, "default") != 0) {
             cJSON_AddStringToObject(adapter, "EndpointId", o->nic);
@@ -113,15 +85,15 @@ static char *document_from_options(const struct options *o)
     if (o->disk != NULL) {
         add_disks(devices, o->disk);
     }
-    text = cJSON_Print(root);
+    text = seed_add(devices, ADAPTER, o) ? cJSON_Print(root) : NULL;
     cJSON_Delete(root);
     return text;
 }
 
 static bool mixes_file_and_options(const struct options *o)
 {
-    return o->file != NULL &&
-           (o->kernel || o->initrd || o->cmdline || o->memory || o->cpus || o->disk || o->owner || o->nic);
+    return o->file != NULL && (o->kernel || o->initrd || o->cmdline || o->memory || o->cpus || o->disk ||
+                               o->owner || o->nic || seed_given(o));
 }
 
 // What a command that ran an operation prints.
@@ -164,7 +136,7 @@ enum status system_create(struct client *c, const struct options *o, char **argu
     if (mixes_file_and_options(o)) {
         return usage_error("--file holds the whole document; the other options cannot be added to it");
     }
-    document = o->file != NULL ? document_from_file(o->file) : document_from_options(o);
+    document = o->file != NULL ? file_read(o->file) : document_from_options(o);
     if (document == NULL) {
         return STATUS_USAGE;
     }

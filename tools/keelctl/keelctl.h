@@ -40,6 +40,8 @@ struct options {
     const char *kernel, *initrd, *cmdline, *owner;
     const char *memory, *cpus;
     const char *nic;
+    const char *hostname, *user, *ssh_key, *address, *gateway, *dns;
+    const char *user_data, *meta_data, *network_config; // files
     const char *on_switch, *mac, *vlan, *tagged, *rate;
     bool allow_spoofing;
     const char *disk;

@@ -19,7 +19,7 @@ struct option_row {
 extern const struct option_row option_rows[]; // ends with name NULL
 extern const size_t option_count;
 
-#define OPTIONS_MAX 48
+#define OPTIONS_MAX 64
 
 struct parsed {
     bool help, version;
