@@ -10,7 +10,7 @@ fuzz   libFuzzer targets, one for each tests/fuzz/fuzz_*.c, already built; --fuz
 guest  pytest files tests/guest/test_*.py: micro-guests
 boot   pytest files tests/boot/test_*.py: the real image in emulators
 
-Every program's output is kept below BUILD/test/. The booted tests of QEMU and of Bochs run side by side. Skips
+Every program's output is kept below BUILD/test/. The booted tests of Bochs run beside everything else. Skips
 are printed with their reasons, failures with the end of their output. The exit status is 0 only if something ran
 and nothing failed.
 """
@@ -31,10 +31,10 @@ FUZZ_GRACE_S = 240  # beyond a run's own time: reading its corpus, the last inpu
 PYTEST_TIMEOUT_S = 3000
 TAIL_LINES = 60
 WHY_COLUMNS = 400  # of a failure's message in the closing lines
-# Tiers whose tests run in two processes side by side, each one tier after the other: name of the process -> pytest's
-# expression for what belongs to it. A node in Bochs takes one processor; whatever starts one has "vtx" in its name. A
-# lane has nodes of its own.
-LANED = ("guest", "boot")
+# Two lanes run side by side, each one tier after the other: name -> pytest's expression for what belongs to it of the
+# booted tiers. A node in Bochs takes one processor; whatever starts one has "vtx" in its name. A lane has nodes of its
+# own. The first lane also runs what needs no emulator.
+BOOTED = ("guest", "boot")
 LANES = {"svm": "not vtx", "vtx": "vtx"}
 # cmocka's TAP output, one line a case; 1.1.5 writes a skipped case as "not ok N # SKIP name".
 TAP = re.compile(r"^(not ok|ok) \d+ (?:- )?(?P<skip># SKIP )?(?P<name>\S.*)$")
@@ -198,20 +198,6 @@ def parse_junit(path, tier):
     return tally
 
 
-def run_lanes(args, tiers):
-    """The booted tiers: lanes side by side, and the tiers of a lane one after the other. Returns a tally for each tier."""
-    totals = {tier: Tally() for tier in tiers}
-
-    def run_lane(lane):
-        return [(tier, run_pytest(args, tier, lane)) for tier in tiers]
-
-    with concurrent.futures.ThreadPoolExecutor(len(LANES)) as pool:
-        for tallies in pool.map(run_lane, LANES):
-            for tier, tally in tallies:
-                totals[tier].add(tally)
-    return totals
-
-
 def run_pytest(args, tier, lane=""):
     """One pytest process over a tier's files, or over those tests of it that belong to a lane."""
     expression = LANES.get(lane)
@@ -261,6 +247,34 @@ def stream(command, env, log, prefix):
 # ---- all -------------------------------------------------------------------------------------------
 
 
+def run_tier(args, tier, lane):
+    started = time.monotonic()
+    print(f"== {tier} [{lane}]", flush=True)
+    if tier == "unit":
+        tally = run_unit(args)
+    elif tier == "fuzz":
+        tally = run_fuzz(args)
+    else:
+        tally = run_pytest(args, tier, lane if tier in BOOTED else "")
+    print(f"   {tier} [{lane}]: {time.monotonic() - started:.0f} s", flush=True)
+    return tally
+
+
+def run_lanes(args):
+    """Returns a tally for each tier."""
+    totals = {tier: Tally() for tier in args.tiers}
+    first = next(iter(LANES))
+
+    def run_lane(lane):
+        return [(tier, run_tier(args, tier, lane)) for tier in args.tiers if tier in BOOTED or lane == first]
+
+    with concurrent.futures.ThreadPoolExecutor(len(LANES)) as pool:
+        for tallies in pool.map(run_lane, LANES):
+            for tier, tally in tallies:
+                totals[tier].add(tally)
+    return totals
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
@@ -272,17 +286,10 @@ def main():
     args = parser.parse_args()
     args.build, args.deps = args.build.resolve(), args.deps.resolve()
 
-    laned = [tier for tier in args.tiers if tier in LANED]
-    alone = {"unit": run_unit, "fuzz": run_fuzz, "sim": lambda args: run_pytest(args, "sim")}
     total = Tally()
-    for tiers in [[tier] for tier in args.tiers if tier in alone] + [laned] * bool(laned):
-        started = time.monotonic()
-        print(f"== {', '.join(tiers)}", flush=True)
-        tallies = run_lanes(args, tiers) if tiers is laned else {tiers[0]: alone[tiers[0]](args)}
-        print(f"   {', '.join(tiers)}: {time.monotonic() - started:.0f} s", flush=True)
-        for tier, tally in tallies.items():
-            print(f"   {tier}: {tally.passed} of {tally.passed + tally.failed + tally.skipped} cases good", flush=True)
-            total.add(tally)
+    for tier, tally in run_lanes(args).items():
+        print(f"   {tier}: {tally.passed} of {tally.passed + tally.failed + tally.skipped} cases good", flush=True)
+        total.add(tally)
     for text in total.skips:
         print(f"SKIP {text}")
     for name in total.failures:
