@@ -103,9 +103,6 @@ struct svm_vp {
     uint64_t tsc_aux;
     uint64_t nmi_iret_rip; // the IRET that ended the last NMI handler
     uint64_t nmi_step_dr6; // the guest's DR6 while that IRET is single-stepped; 0: it is not
-    uint64_t
-        shadow_rip; // the instruction that is stepped over since interrupts are held off until it is done
-    uint64_t shadow_dr6; // the guest's DR6 meanwhile
 };
 
 struct vp {

@@ -283,32 +283,32 @@ static bool forgets_shadow(const struct vmcb *v)
     return virt_caps.spare_boot_cpu && (v->rflags & RFLAGS_TF) == 0 && (v->event_inj & SVM_EVENT_VALID) == 0;
 }
 
-// Returns the bit of V_IRQ that is kept back.
-static SELDOM uint8_t begin_shadow_step(struct vp *vp, struct vmcb *v)
-{
-    uint8_t pending = v->v_irq & 1;
+struct shadow_step { // as the guest was before it
+    uint64_t rip, dr6;
+    uint8_t v_irq; // its pending bit
+};
 
-    vp->svm.shadow_rip = v->rip;
-    vp->svm.shadow_dr6 = v->dr6;
+static SELDOM void begin_shadow_step(struct vmcb *v, struct shadow_step *s)
+{
+    *s = (struct shadow_step){.rip = v->rip, .dr6 = v->dr6, .v_irq = v->v_irq & 1};
     v->rflags |= RFLAGS_TF;
     v->v_irq &= 0xfe;
-    return pending;
 }
 
 // Every exit ends the step; where the instruction has not been executed the next entry begins again.
-static SELDOM void end_shadow_step(struct vp *vp, struct vmcb *v, uint8_t pending)
+static SELDOM void end_shadow_step(struct vmcb *v, const struct shadow_step *s)
 {
     bool stepped = v->exit_code == SVM_EXIT_EXCEPTION0 + VECTOR_DB && (v->dr6 & DR6_BS) != 0;
 
-    v->v_irq |= pending;
+    v->v_irq |= s->v_irq;
     v->rflags &= ~RFLAGS_TF;
     if (!stepped) {
-        v->interrupt_shadow |= v->rip == vp->svm.shadow_rip;
+        v->interrupt_shadow |= v->rip == s->rip;
         return;
     }
     v->dr6 &= ~DR6_BS;
     if ((v->dr6 & DR6_BREAKPOINTS) == 0) { // no breakpoint besides: nothing that the guest should see
-        v->dr6 = vp->svm.shadow_dr6;
+        v->dr6 = s->dr6;
         v->exit_code = SVM_EXIT_INTR;
     }
 }
@@ -319,9 +319,13 @@ static void svm_vp_run(struct vp *vp)
     struct cpu *c = this_cpu();
     uint8_t *tpr = (uint8_t *)vp->apic_page + 0x80;
     bool step = __builtin_expect((v->interrupt_shadow & 1) != 0, 0) && forgets_shadow(v);
-    uint8_t pending = step ? begin_shadow_step(vp, v) : 0;
-    bool may_lose = virt_caps.spare_boot_cpu && (v->v_irq & 1) != 0;
+    struct shadow_step shadow;
+    bool may_lose;
 
+    if (step) {
+        begin_shadow_step(v, &shadow);
+    }
+    may_lose = virt_caps.spare_boot_cpu && (v->v_irq & 1) != 0;
     refresh_asid(vp, &asids[c->index]);
     v->v_tpr = *tpr >> 4;
     v->rax = vp->regs->gpr[GPR_RAX];
@@ -333,7 +337,7 @@ static void svm_vp_run(struct vp *vp)
     v->event_inj = 0;
     requeue_event(v);
     if (step) {
-        end_shadow_step(vp, v, pending);
+        end_shadow_step(v, &shadow);
     }
     if (__builtin_expect(may_lose, 0)) {
         apic_look_again();
