@@ -3,19 +3,8 @@
 #include "mgmt/disk_metrics.h"
 
 #include "mgmt/block/disks.h"
+#include "mgmt/block_metrics.h"
 #include "mgmt/hcs/metrics.h"
-
-static void add(struct block_counters *sum, const struct block_counters *c)
-{
-    for (size_t i = 0; i < ARRAY_LEN(sum->requests); i++) {
-        sum->requests[i] += c->requests[i];
-        sum->bytes[i] += c->bytes[i];
-    }
-    sum->errors += c->errors;
-    sum->timeouts += c->timeouts;
-    sum->resets += c->resets;
-    sum->queued += c->queued;
-}
 
 // Each of the node's disks by itself.
 static void each_disk(struct metrics *m, const char *name, bool bytes)
@@ -24,18 +13,10 @@ static void each_disk(struct metrics *m, const char *name, bool bytes)
 
     metrics_family(m, name, "counter");
     for (uint32_t i = 0; (disk = disks_get(i)) != NULL; i++) {
-        const struct block_counters *c = &disk->dev->counters;
+        struct metrics_labels l = {0};
 
-        for (unsigned op = 0; op < ARRAY_LEN(c->requests); op++) {
-            struct metrics_labels l = {0};
-
-            if (bytes && op != BLOCK_READ && op != BLOCK_WRITE) {
-                continue;
-            }
-            metrics_label(&l, "disk", disk->dev->name);
-            metrics_sample(m, metrics_label(&l, "operation", block_op_name(op)),
-                           bytes ? c->bytes[op] : c->requests[op]);
-        }
+        metrics_label(&l, "disk", disk->dev->name);
+        block_metrics_operations(m, &l, &disk->dev->counters, bytes);
     }
 }
 
@@ -46,7 +27,7 @@ static void disk_metrics(struct metrics *m)
     uint32_t count = 0, failed = 0;
 
     for (; (disk = disks_get(count)) != NULL; count++) {
-        add(&sum, &disk->dev->counters);
+        block_counters_add(&sum, &disk->dev->counters);
         failed += disk->dev->failed;
     }
     metrics_gauge(m, "disks", count);

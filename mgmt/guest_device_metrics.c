@@ -4,6 +4,7 @@
 #include "mgmt/guest_device_metrics.h"
 
 #include "mgmt/core/system.h"
+#include "mgmt/block_metrics.h"
 #include "mgmt/devices/vm.h"
 #include "mgmt/hcs/metrics.h"
 
@@ -35,19 +36,11 @@ static void write_counter(struct metrics *m, const struct device_counter *counte
 static void write_system_disks(struct metrics *m, struct system *s, bool bytes)
 {
     for (unsigned i = 0; i < s->partition.disks_ready; i++) {
-        const struct block_counters *c = &disk_device(s->partition.disk[i])->counters;
+        struct metrics_labels l = {0};
 
-        for (unsigned op = 0; op < ARRAY_LEN(c->requests); op++) {
-            struct metrics_labels l = {0};
-
-            if (bytes && op != BLOCK_READ && op != BLOCK_WRITE) {
-                continue;
-            }
-            metrics_label(&l, "system", s->id);
-            metrics_label_number(&l, "disk", i);
-            metrics_sample(m, metrics_label(&l, "operation", block_op_name(op)),
-                           bytes ? c->bytes[op] : c->requests[op]);
-        }
+        metrics_label(&l, "system", s->id);
+        metrics_label_number(&l, "disk", i);
+        block_metrics_operations(m, &l, &disk_device(s->partition.disk[i])->counters, bytes);
     }
 }
 

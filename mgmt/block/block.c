@@ -212,6 +212,18 @@ void block_copy(const struct block_request *request, void *buffer, bool gather)
     }
 }
 
+void block_counters_add(struct block_counters *sum, const struct block_counters *c)
+{
+    for (size_t i = 0; i < ARRAY_LEN(sum->requests); i++) {
+        sum->requests[i] += c->requests[i];
+        sum->bytes[i] += c->bytes[i];
+    }
+    sum->errors += c->errors;
+    sum->timeouts += c->timeouts;
+    sum->resets += c->resets;
+    sum->queued += c->queued;
+}
+
 const char *block_op_name(enum block_op op)
 {
     static const char *const names[] = {

@@ -144,8 +144,10 @@ struct block_request *block_queue_pop(struct block_queue *queue); // NULL when e
 // For drivers: copies the request's data to (`gather`) or from a buffer of request->sectors * BLOCK_SECTOR bytes.
 void block_copy(const struct block_request *request, void *buffer, bool gather);
 
-// "ok", "input/output error" ...
-const char *block_op_name(enum block_op op); // "read", ...
-const char *block_status_text(enum block_status status);
+// Adds counters to others: all of a disk's uses, or all disks together.
+void block_counters_add(struct block_counters *sum, const struct block_counters *c);
+
+const char *block_op_name(enum block_op op);             // "read", ...
+const char *block_status_text(enum block_status status); // "ok", "input/output error" ...
 
 #endif

@@ -33,13 +33,7 @@ static bool is_at(struct activity *const *place, const char *name)
 
 static void add(struct activity_counts *sum, const struct mapped_disk *d)
 {
-    const struct block_counters *c = &d->device.counters;
-
-    for (size_t i = 0; i < ARRAY_LEN(sum->block.requests); i++) {
-        sum->block.requests[i] += c->requests[i];
-        sum->block.bytes[i] += c->bytes[i];
-    }
-    sum->block.errors += c->errors;
+    block_counters_add(&sum->block, &d->device.counters);
     sum->allocations += d->allocations;
     sum->misses += d->misses;
     sum->commits += d->commits;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mgmt/block_metrics.h"
 #include "mgmt/state/state_activity.h"
 #include "mgmt/state/state_priv.h"
 #include "mgmt/store/volume.h"
@@ -70,18 +71,10 @@ static void write_operations(struct metrics *m, const struct disk_rows *rows, co
 {
     metrics_family(m, name, "counter");
     for (size_t i = 0; i < rows->count; i++) {
-        const struct block_counters *c = &rows->row[i].counts.block;
+        struct metrics_labels l = {0};
 
-        for (unsigned op = 0; op < ARRAY_LEN(c->requests); op++) {
-            struct metrics_labels l = {0};
-
-            if (bytes && op != BLOCK_READ && op != BLOCK_WRITE) {
-                continue;
-            }
-            metrics_label(&l, "disk", rows->row[i].info.name);
-            metrics_sample(m, metrics_label(&l, "operation", block_op_name(op)),
-                           bytes ? c->bytes[op] : c->requests[op]);
-        }
+        metrics_label(&l, "disk", rows->row[i].info.name);
+        block_metrics_operations(m, &l, &rows->row[i].counts.block, bytes);
     }
 }
 

@@ -4,16 +4,13 @@
 #ifndef TESTS_SIM_DISK_COPY_H
 #define TESTS_SIM_DISK_COPY_H
 
-#include "mgmt/plat.h"
-#include "mgmt/store/disk.h"
+#include "tests/sim/disk_queue.h"
 
 struct disk_copy {
-    struct disk disk;
+    struct disk_queue queue;
     uint8_t *file; // all of it, mapped privately
     uint64_t file_bytes;
     uint8_t *data; // the disk's part of it
-    struct disk_request *first, **last;
-    struct plat_work work;
 };
 
 // Maps a whole file. False: errno says why.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One request a turn of the event loop, in order, with fdatasync() for a flush.
+// The disk is a file, with fdatasync() for a flush.
 #include "tests/sim/disk_file.h"
 
 #include <fcntl.h>
@@ -24,8 +24,10 @@ static bool transfer(struct disk_file *d, const struct disk_request *r)
     return true;
 }
 
-static enum disk_status perform(struct disk_file *d, const struct disk_request *r)
+static enum disk_status perform(struct disk_queue *q, const struct disk_request *r)
 {
+    struct disk_file *d = CONTAINER_OF(q, struct disk_file, queue);
+
     switch (r->op) {
     case DISK_READ:
     case DISK_WRITE:
@@ -37,42 +39,15 @@ static enum disk_status perform(struct disk_file *d, const struct disk_request *
     }
 }
 
-static void serve(struct plat_work *work)
-{
-    struct disk_file *d = CONTAINER_OF(work, struct disk_file, work);
-    struct disk_request *r = d->first;
-
-    d->first = r->next;
-    if (d->first == NULL) {
-        d->last = &d->first;
-    } else {
-        plat_post(&d->work, serve);
-    }
-    r->status = perform(d, r);
-    r->done(r);
-}
-
-static void submit(struct disk *disk, struct disk_request *request)
-{
-    struct disk_file *d = CONTAINER_OF(disk, struct disk_file, disk);
-
-    request->next = NULL;
-    *d->last = request;
-    d->last = &request->next;
-    plat_post(&d->work, serve);
-}
-
 bool disk_file_open(struct disk_file *d, const char *path, uint64_t bytes)
 {
-    static const struct disk_ops ops = {.submit = submit};
     struct stat st;
 
-    *d = (struct disk_file){.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
-    d->last = &d->first;
+    disk_queue_init(&d->queue, perform);
+    d->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (d->fd < 0 || fstat(d->fd, &st) != 0 || (st.st_size == 0 && ftruncate(d->fd, (off_t)bytes) != 0)) {
         return false;
     }
-    d->disk = (struct disk){.ops = &ops,
-                            .sectors = (st.st_size == 0 ? bytes : (uint64_t)st.st_size) / DISK_SECTOR};
+    d->queue.disk.sectors = (st.st_size == 0 ? bytes : (uint64_t)st.st_size) / DISK_SECTOR;
     return true;
 }

@@ -3,14 +3,11 @@
 #ifndef TESTS_SIM_DISK_FILE_H
 #define TESTS_SIM_DISK_FILE_H
 
-#include "mgmt/plat.h"
-#include "mgmt/store/disk.h"
+#include "tests/sim/disk_queue.h"
 
 struct disk_file {
-    struct disk disk;
+    struct disk_queue queue;
     int fd;
-    struct disk_request *first, **last;
-    struct plat_work work;
 };
 
 // Opens the file, or makes a sparse one of `bytes`. False: errno says why.

@@ -82,7 +82,7 @@ static void start_state(const char *file)
         perror(file);
         exit(1);
     }
-    state_start(&disk.disk, &medium, file, state_ready);
+    state_start(&disk.queue.disk, &medium, file, state_ready);
     while (!done) {
         plat_host_step(1000);
     }

@@ -257,7 +257,7 @@ static bool replay(struct disk_copy *d, const char *folder)
     struct json_writer w = {.text = NULL};
     bool good = true;
 
-    store = store_open(&d->disk, done, NULL);
+    store = store_open(&d->queue.disk, done, NULL);
     if (store == NULL) {
         fprintf(stderr, "store-replay: no memory\n");
         return false;
