@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/keelctl/client.h"
 #include "tools/keelctl/config.h"
 #include "tools/keelctl/json.h"
-#include "tools/keelctl/client.h"
 #include "tools/keelctl/list.h"
 #include "tools/keelctl/out.h"
 #include "tools/keelctl/trust.h"

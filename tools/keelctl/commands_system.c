@@ -199,19 +199,12 @@ static bool has_ended(struct client *c, const char *id, enum status *status)
 
 enum status system_delete(struct client *c, const struct options *o, char **arguments)
 {
-    char *path = client_path(SYSTEMS "/", arguments[0], "");
     enum status status = STATUS_OK;
-    struct answer a = {0};
 
     if (o->force && !has_ended(c, arguments[0], &status) && status == STATUS_OK) {
         status = system_stop(c, o, arguments);
     }
-    if (status == STATUS_OK) {
-        status = client_request(c, "DELETE", path, NULL, &a);
-    }
-    answer_free(&a);
-    free(path);
-    return status;
+    return status == STATUS_OK ? item_delete(c, SYSTEMS "/", arguments[0]) : status;
 }
 
 // --- looking ---
