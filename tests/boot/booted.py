@@ -199,21 +199,18 @@ def check_all():
 SECOND_DISK_SIZE = 16 * 63 * 16 * 512  # whole cylinders, as Bochs wants them: 7.9 MiB
 
 
-def second_disk(engine):
-    """The image file of another disk of the shared machine, for tests that write to one; in Bochs only, where it costs a
-    minute to boot a machine of their own."""
-    assert engine == "vtx"
-    return BUILD / "test" / "boot" / "shared-vtx" / "second.img"
+# Another disk of the shared machine, for tests that write to one; in Bochs only, where it costs a minute to boot a machine
+# of their own.
+SECOND_DISK = BUILD / "test" / "boot" / "shared-vtx" / "second.img"
 
 
 def shared_options(engine):
     if engine != "vtx":
         return {}
-    path = second_disk(engine)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(os.urandom(SECOND_DISK_SIZE))
-    remove_lock(path)
-    return {"extra": [f"ata0-slave: type=disk, path={path}, mode=flat"]}
+    SECOND_DISK.parent.mkdir(parents=True, exist_ok=True)
+    SECOND_DISK.write_bytes(os.urandom(SECOND_DISK_SIZE))
+    remove_lock(SECOND_DISK)
+    return {"extra": [f"ata0-slave: type=disk, path={SECOND_DISK}, mode=flat"]}
 
 
 _shared = {}  # engine -> machine, or why there is none

@@ -5,7 +5,7 @@ import os
 import re
 
 import pytest
-from booted import BUILD, SECOND_DISK_SIZE, Booted, booted, second_disk
+from booted import BUILD, SECOND_DISK, SECOND_DISK_SIZE, Booted, booted
 from test_console import Shell, rows
 
 MIB = 1 << 20
@@ -45,16 +45,17 @@ class Machine:
     def __init__(self, name, engine, drive=bad_disk):
         if engine == "vtx":
             self.booted = booted(engine)
-            self.images = {"ide": second_disk(engine)}
+            self.images = {"ide": SECOND_DISK}
         else:
             self.images = {driver: make_image(BUILD / "test" / "boot" / name, driver) for driver in DEVICES}
             extra = [argument for driver in DEVICES for argument in qemu_disk(driver, drive(self.images[driver]))]
             self.booted = Booted(name, engine, extra=extra)
         self.shell = Shell(self.booted)
         self.can_fail = engine == "svm"
+        self.is_shared = engine == "vtx"
 
     def stop(self):
-        if self.can_fail:  # not the one that others share
+        if not self.is_shared:
             self.booted.stop()
             for path in self.images.values():
                 path.unlink()

@@ -74,7 +74,8 @@ def test_checks_find_nothing(machine):
     assert fields(shell.run("store show"))["state"] == "ok"
     assert machine.client.json("store", "check") == {"Problems": 0, "Text": "", "BytesRead": 0}
     scrubbed = machine.client.json("store", "scrub")
-    assert scrubbed["Problems"] == 0 and scrubbed["BytesRead"] == sum(image["Size"] for image in machine.client.json("image", "list")["Images"])
+    images = machine.client.json("image", "list")["Images"]
+    assert scrubbed["Problems"] == 0 and scrubbed["BytesRead"] == sum(image["Size"] for image in images)
     assert machine.metric("store_failed") == 0
     assert machine.metric("store_fiber_stack_used_bytes") < machine.metric("store_fiber_stack_bytes") / 2
 
